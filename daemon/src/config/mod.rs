@@ -1,0 +1,1 @@
+//! Configuration: layers, checks and every mistake by file and key.

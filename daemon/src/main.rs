@@ -1,0 +1,3 @@
+//! The `offhook` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Media threads: sockets, the frame clock and the legs they own.

@@ -1,0 +1,1 @@
+//! The signalling task: sockets around the SIP endpoint and the calls.

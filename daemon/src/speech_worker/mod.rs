@@ -1,0 +1,1 @@
+//! The child process that holds the speech libraries, and its supervisor.

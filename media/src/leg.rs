@@ -1,0 +1,1 @@
+//! One leg: the audio with one far end.

@@ -1,0 +1,1 @@
+//! Three buses into one.

@@ -1,0 +1,1 @@
+//! Offer and answer (RFC 3264).

@@ -1,0 +1,1 @@
+//! Digits as RTP events (RFC 4733).

@@ -1,0 +1,66 @@
+//! What a builder of agents implements.
+
+use async_trait::async_trait;
+use offhook_media::control::Digit;
+
+use crate::agent_session::SessionHandle;
+use crate::flow::grammar::Grammar;
+use crate::pii::Pii;
+
+/// Why a callback failed; logged, never fatal to the session by itself.
+pub type AgentError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One turn of the caller's, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserTurn {
+    /// The caller said something that was understood.
+    Said {
+        /// The words.
+        text: Pii<String>,
+        /// 0 to 1.
+        confidence: f32,
+    },
+    /// The caller spoke, but nothing expected was recognised.
+    NotUnderstood,
+}
+
+/// An agent: callbacks that a session runs, each as a task of its own with a handle to the session,
+/// so a callback may await what it asks of the session. All are optional.
+#[async_trait]
+pub trait Agent: Send + Sync + 'static {
+    /// The conversation may begin: the gate is open.
+    async fn on_enter(&self, _session: SessionHandle) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The caller finished a turn.
+    async fn on_user_turn(&self, _session: SessionHandle, _turn: UserTurn) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The caller pressed a digit that no collection was waiting for.
+    async fn on_dtmf(&self, _session: SessionHandle, _digit: Digit) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// Nothing was said for the wake-up time.
+    async fn on_wake_up(&self, _session: SessionHandle) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// The wake-up fired as often as it may; the default says goodbye by hanging up.
+    async fn on_silence_end(&self, session: SessionHandle) -> Result<(), AgentError> {
+        session.hangup().await;
+        Ok(())
+    }
+
+    /// The session is closing; it can still be read.
+    async fn on_exit(&self, _session: SessionHandle) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// What the caller may say now; asked when an utterance of the caller's is to be recognised.
+    fn expects(&self) -> Option<Grammar> {
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! The call: a state machine between signalling and media.

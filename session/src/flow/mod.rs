@@ -1,0 +1,3 @@
+//! The flow agent: a file of steps.
+
+pub mod grammar;

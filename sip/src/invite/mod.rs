@@ -1,0 +1,1 @@
+//! The INVITE usage: one call attempt and the dialog it makes, as server and as client.

@@ -1,0 +1,18 @@
+//! SIP without sockets: RFC 3261 and its extensions as state machines.
+//!
+//! Nothing here opens a socket, reads a clock, starts a task or asks for randomness: bytes,
+//! [`Instant`](std::time::Instant)s and a seed are arguments, and everything that leaves is polled
+//! from [`endpoint::Endpoint`], the one front door. A body is bytes; what it means belongs to others.
+//!
+//! ```text
+//! datagram → message::parse → endpoint → transaction → dialog → invite usage → Event (to session::Call)
+//! command  → invite usage → dialog → transaction → message::write → Output::Transmit (to the driver)
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod dialog;
+pub mod endpoint;
+pub mod invite;
+pub mod message;
+pub mod transaction;

@@ -1,0 +1,1 @@
+//! Whole-program tests, load programs and their floors.
