@@ -532,12 +532,20 @@ fn split_line(line: &[u8]) -> Option<(&str, &[u8])> {
     is_token(name).then_some((name, &line[colon + 1..]))
 }
 
+/// Without spaces and tabs at both ends; any other white space is content.
+fn trim_bytes(mut line: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
+    line
+}
+
 /// Joins continuation lines, each fold becoming one space.
 fn unfold<'a>(first: &'a [u8], lines: &mut Lines<'a>) -> Cow<'a, [u8]> {
-    let mut value = Cow::Borrowed(first.trim_ascii());
+    let mut value = Cow::Borrowed(trim_bytes(first));
     while lines.next_is_folded() {
         let Some((line, _)) = lines.next() else { break };
-        let line = line.trim_ascii();
+        let line = trim_bytes(line);
         let joined = value.to_mut();
         if !joined.is_empty() && !line.is_empty() {
             joined.push(b' ');
