@@ -131,6 +131,16 @@ impl CodecKind {
         }
     }
 
+    /// The `a=fmtp` parameters we state, `None` for none. Opus (RFC 7587 section 6.1): our decoder runs
+    /// at 16 kHz, and uses the in-band copies.
+    #[must_use]
+    pub const fn format_parameters(self) -> Option<&'static str> {
+        match self {
+            Self::Pcmu | Self::Pcma => None,
+            Self::Opus => Some("maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1"),
+        }
+    }
+
     /// The name used in configuration: `pcmu`, `pcma`, `opus`.
     #[must_use]
     pub const fn name(self) -> &'static str {
