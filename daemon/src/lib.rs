@@ -1,9 +1,16 @@
 //! The daemon: sockets, threads, configuration, telemetry and the command line around the pure crates.
+//!
+//! Reads from the outside in: [`command`] is what a person types, [`config`] what they wrote,
+//! [`service`] the daemon that results; [`sip_driver`] and [`media_driver`] own the sockets of calls,
+//! [`control`] the HTTP listener, [`telemetry`] what leaves for operators.
 
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod descriptor_limit;
+pub mod listeners;
 pub mod media_driver;
+pub mod service;
 pub mod sip_driver;
 pub mod speech_worker;
 pub mod telemetry;

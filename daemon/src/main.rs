@@ -1,3 +1,7 @@
 //! The `offhook` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    offhook::command::main()
+}

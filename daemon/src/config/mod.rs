@@ -1,1 +1,188 @@
-//! Configuration: layers, checks and every mistake by file and key.
+//! Configuration: parsed whole, with every mistake listed by file and key, before a port is bound.
+//!
+//! ```text
+//! Layers (defaults, file, conf.d, variables, flags) ─► Document (one tree, each value with its source)
+//!     ─► one reader a section ─► Config + warnings, or every mistake
+//! ```
+//!
+//! What comes out cannot be wrong: names are names, addresses are addresses, routes lead to agents that
+//! exist, files could be read. Keys of features that are not built yet are known; each that is set gives
+//! one warning, unless it asks for a protection, which nobody should believe to have.
+//!
+//! A running daemon keeps the configuration it began with; reading it again on SIGHUP is not built yet.
+
+mod agent;
+mod asset;
+mod cidr;
+mod document;
+mod finding;
+mod layers;
+mod limits;
+mod media;
+mod names;
+mod pattern;
+mod port_range;
+mod route;
+mod sip;
+#[cfg(test)]
+mod tests;
+mod trunk;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+
+pub use agent::{Agent, AgentKind};
+pub use asset::Asset;
+pub use cidr::{Cidr, InvalidCidr};
+pub use finding::{Finding, Findings};
+pub use layers::Layers;
+pub use limits::{ControlConfig, DrainConfig, LimitsConfig};
+pub use media::{Codec, MediaConfig};
+pub use names::{AgentName, InvalidName, TrunkName};
+pub use pattern::{InvalidPattern, RoutePattern};
+pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
+pub use route::Route;
+pub use sip::{Advertise, SipConfig};
+pub use trunk::Trunk;
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where signalling listens.
+    pub sip: SipConfig,
+    /// Addresses, ports, codecs and threads of media.
+    pub media: MediaConfig,
+    /// How much is let in.
+    pub limits: LimitsConfig,
+    /// Health, metrics and the page of live calls.
+    pub control: ControlConfig,
+    /// What a stop does.
+    pub drain: DrainConfig,
+    /// Who may call in.
+    pub trunks: BTreeMap<TrunkName, Trunk>,
+    /// Who answers.
+    pub agents: BTreeMap<AgentName, Agent>,
+    /// Who answers which call, in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// The machine, as far as it decides whether a configuration can work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The ports the kernel gives to any program; nothing when it does not say.
+    pub ephemeral_ports: Option<EphemeralPorts>,
+    /// How many threads run at once.
+    pub cores: NonZeroUsize,
+}
+
+impl Host {
+    /// This machine.
+    #[must_use]
+    pub fn this() -> Self {
+        Self {
+            ephemeral_ports: EphemeralPorts::of_this_kernel(),
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration for `host`, with the warnings it deserves.
+    ///
+    /// # Errors
+    /// Every mistake and every warning, in the order of the sections.
+    pub fn read(layers: &Layers, host: &Host) -> Result<(Self, Vec<Finding>), Findings> {
+        let document = layers.merge()?;
+        let mut findings = Findings::default();
+        let mut root = document.root();
+
+        let section = root.section("sip", &mut findings);
+        let sip = sip::read(section, &mut findings);
+        let section = root.section("limits", &mut findings);
+        let limits = limits::read(section, &mut findings);
+        let section = root.section("media", &mut findings);
+        let media = media::read(section, &sip.advertise, &limits, host, &mut findings);
+        let section = root.section("control", &mut findings);
+        let control = limits::read_control(section, &mut findings);
+        let section = root.section("records", &mut findings);
+        limits::read_records(section, &mut findings);
+        let section = root.section("drain", &mut findings);
+        let drain = limits::read_drain(section, &mut findings);
+
+        let mut trunks = BTreeMap::new();
+        for (name, section) in root.named_sections("trunk", &mut findings) {
+            if let Some(name) = findings.keep(parse_name::<TrunkName>(name, &section)) {
+                let trunk = trunk::read(name.clone(), section, &trunks, &mut findings);
+                trunks.insert(name, trunk);
+            }
+        }
+        let mut agents = BTreeMap::new();
+        for (name, section) in root.named_sections("agent", &mut findings) {
+            if let Some(name) = findings.keep(parse_name::<AgentName>(name, &section)) {
+                agents.insert(name.clone(), agent::read(name, section, &mut findings));
+            }
+        }
+        let known = route::Known {
+            trunks: &trunks,
+            agents: &agents,
+        };
+        let routes = route::read(&mut root, &known, &mut findings);
+        if routes.is_empty() && findings.mistakes.is_empty() {
+            findings
+                .warnings
+                .push(root.finding("there is no [[route]], so every call is refused with 404"));
+        }
+        root.finish(&mut findings);
+
+        let agents = agents
+            .into_iter()
+            .filter_map(|(name, agent)| Some((name, agent?)))
+            .collect();
+        match (media, control) {
+            (Some(media), Some(control)) if findings.mistakes.is_empty() => {
+                let config = Self {
+                    sip,
+                    media,
+                    limits,
+                    control,
+                    drain,
+                    trunks,
+                    agents,
+                    routes,
+                };
+                Ok((config, findings.warnings))
+            }
+            _ => Err(findings),
+        }
+    }
+
+    /// The agent that answers a call from `trunk` to the user `to_user`; `None` means 404.
+    #[must_use]
+    pub fn route(&self, trunk: &TrunkName, to_user: &str) -> Option<&AgentName> {
+        self.routes
+            .iter()
+            .find(|route| route.fits(trunk, to_user))
+            .map(|route| &route.agent)
+    }
+
+    /// The trunk that `source` belongs to: the one with the smallest block around it. `None` means that
+    /// nothing from there is answered.
+    #[must_use]
+    pub fn trunk_for(&self, source: IpAddr) -> Option<&Trunk> {
+        let fits = self
+            .trunks
+            .values()
+            .filter_map(|trunk| Some((trunk.fit(source)?, trunk)));
+        fits.max_by_key(|(prefix_bits, _)| *prefix_bits)
+            .map(|(_, trunk)| trunk)
+    }
+}
+
+fn parse_name<T: std::str::FromStr<Err = InvalidName>>(
+    name: &str,
+    section: &document::Section<'_>,
+) -> Result<T, Finding> {
+    name.parse()
+        .map_err(|error: InvalidName| section.finding(error.to_string()))
+}

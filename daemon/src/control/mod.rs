@@ -1,1 +1,210 @@
-//! The HTTP listener: health, metrics, the page of live calls.
+//! The HTTP listener.
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `/healthz` | 200 while the process answers at all |
+//! | `/readyz` | 200 when calls may be sent here; 503 with one reason a line otherwise |
+//! | `/metrics` | Prometheus' text format |
+//! | `/v1/calls` | the live calls as JSON |
+//! | `/` | a page that lists them |
+//!
+//! Everything is for reading; whoever reaches the listener may read it, so it listens on loopback
+//! unless the configuration says otherwise.
+
+mod call_directory;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Json};
+use axum::routing::get;
+use axum::{Router, middleware};
+use serde::{Deserialize, Serialize};
+
+pub use call_directory::{CallDirectory, CallState, Direction, LiveCall};
+
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+const PAGE: &str = include_str!("page/index.html");
+const STYLE: &str = include_str!("page/console.css");
+const SCRIPT: &str = include_str!("page/console.js");
+
+/// A page of ours runs our script and nothing else, wherever a string in it came from.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// How many calls one answer lists unless it is asked for fewer.
+const CALLS_LISTED: usize = 500;
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the listener shows.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Whether calls may be sent here.
+    pub health: Arc<Health>,
+    /// The live calls.
+    pub calls: Arc<CallDirectory>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+impl Control {
+    /// Answers requests on `listener` until `stop` is done; requests that began before are finished.
+    ///
+    /// # Errors
+    /// When the listener fails as a whole.
+    pub async fn serve(
+        self,
+        listener: std::net::TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let metrics = self.metrics.clone();
+        let upkeep = async move {
+            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+            loop {
+                ticks.tick().await;
+                metrics.upkeep();
+            }
+        };
+        let server = axum::serve(listener, self.router()).with_graceful_shutdown(stop);
+        tokio::select! {
+            result = server => result,
+            () = upkeep => Ok(()),
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route(
+                "/",
+                get(|| async { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) }),
+            )
+            .route(
+                "/console.css",
+                get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }),
+            )
+            .route(
+                "/console.js",
+                get(|| async {
+                    (
+                        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+                        SCRIPT,
+                    )
+                }),
+            )
+            .route("/healthz", get(|| async { "alive\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/v1/calls", get(list_calls))
+            .layer(middleware::map_response(
+                |response: axum::response::Response| async { (HEADERS, response) },
+            ))
+            .with_state(self)
+    }
+}
+
+async fn readyz(State(control): State<Control>) -> (StatusCode, String) {
+    let reasons = control.health.unready(Instant::now());
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    let text = reasons.iter().map(|reason| format!("{reason}\n")).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+async fn metrics(State(control): State<Control>) -> impl IntoResponse {
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        control.metrics.render(),
+    )
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    limit: Option<usize>,
+}
+
+/// The answer to `GET /v1/calls`.
+#[derive(Debug, Serialize)]
+struct CallList<'a> {
+    /// How many calls are up, listed or not.
+    count: usize,
+    draining: bool,
+    /// The oldest first.
+    calls: Vec<CallEntry<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CallEntry<'a> {
+    id: &'a str,
+    direction: &'static str,
+    from: &'a str,
+    to: &'a str,
+    trunk: &'a str,
+    agent: &'a str,
+    state: &'static str,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    started_ms: u64,
+    /// Milliseconds since the call began.
+    duration_ms: u64,
+}
+
+impl<'a> CallEntry<'a> {
+    fn of(call: &'a LiveCall, now: Instant) -> Self {
+        let since_1970 = call
+            .started_at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            id: &call.id,
+            direction: call.direction.as_str(),
+            from: call.from.expose(),
+            to: call.to.expose(),
+            trunk: &call.trunk,
+            agent: &call.agent,
+            state: call.state.as_str(),
+            started_ms: milliseconds(since_1970),
+            duration_ms: milliseconds(now.saturating_duration_since(call.started)),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn list_calls(
+    State(control): State<Control>,
+    Query(query): Query<ListQuery>,
+) -> impl IntoResponse {
+    let most = query.limit.unwrap_or(CALLS_LISTED).min(CALLS_LISTED);
+    let (count, calls) = control.calls.oldest(most);
+    let now = Instant::now();
+    let calls = calls.iter().map(|call| CallEntry::of(call, now)).collect();
+    Json(CallList {
+        count,
+        draining: control.health.is_draining(),
+        calls,
+    })
+    .into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,87 @@
-//! Logs, metrics and the service manager.
+//! What leaves the daemon for its operators: the log, the metrics, health, and word to the service
+//! manager. Started once, before anything that wants to speak.
+
+pub mod health;
+mod journal;
+mod log_queue;
+pub mod metrics;
+pub mod service_manager;
+
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use journal::{Entry, JournalLayer};
+use log_queue::{LogQueue, LogThread};
+
+/// The variable that says what is logged, as `OFFHOOK_LOG=debug` or `OFFHOOK_LOG=offhook_sip=trace,info`.
+const FILTER_VARIABLE: &str = "OFFHOOK_LOG";
+/// Log entries that wait to be written; one more is dropped and counted.
+const LOG_QUEUE_ENTRIES: usize = 4096;
+/// How long the end of the program waits for the log.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why telemetry could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The variable with the filter cannot be read.
+    #[error("{FILTER_VARIABLE}: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Somebody else started it before.
+    #[error("telemetry was started twice")]
+    Twice,
+    /// The thread that writes the log could not be started.
+    #[error("cannot start the log's thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What the rest of the program asks of telemetry after it was started.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Renders the metrics.
+    pub metrics: metrics::Metrics,
+    log: LogThread,
+}
+
+impl Telemetry {
+    /// Starts the log and the metrics of this process. The log goes to the journal when standard error is
+    /// connected to it, and to standard error otherwise; either way a thread of its own writes it, because
+    /// writing can block.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start() -> Result<Self, StartError> {
+        let filter = match std::env::var(FILTER_VARIABLE) {
+            Ok(filter) => EnvFilter::try_new(filter)?,
+            Err(_) => EnvFilter::new("info"),
+        };
+        let metrics = metrics::Metrics::install().ok_or(StartError::Twice)?;
+        let registry = tracing_subscriber::registry().with(filter);
+        let (started, log) = match journal::connect() {
+            Some(sink) => {
+                let (queue, log) = LogQueue::<Entry>::start(LOG_QUEUE_ENTRIES, sink)?;
+                (registry.with(JournalLayer::new(queue)).try_init(), log)
+            }
+            None => {
+                let (queue, log) = LogQueue::start(LOG_QUEUE_ENTRIES, log_queue::StandardError)?;
+                let lines = tracing_subscriber::fmt::layer()
+                    .with_writer(queue)
+                    .with_ansi(is_terminal());
+                (registry.with(lines).try_init(), log)
+            }
+        };
+        started.map_err(|_| StartError::Twice)?;
+        Ok(Self { metrics, log })
+    }
+
+    /// Waits until everything logged so far is written, two seconds at most.
+    pub fn flush(&self) {
+        self.log.flush(FLUSH_TIMEOUT);
+    }
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}

@@ -1,0 +1,120 @@
+//! `offhook demo`: the daemon with a configuration of its own, and how to call it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use clap::Args;
+
+use super::{Exit, run};
+use crate::config::{Config, Host, Layers};
+use crate::listeners::{Listeners, TakenPort};
+use crate::telemetry::Telemetry;
+
+const CONFIGURATION: &str = include_str!("demo.toml");
+const SIP_PORT: u16 = 5060;
+/// Who may call when phones on other machines are asked for: the networks that are nobody's on the
+/// Internet (RFC 1918, RFC 6598, RFC 4193, link-local) and the machine itself.
+const NEARBY: &str = r#"["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "::1", "fc00::/7", "fe80::/10"]"#;
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// The address phones call: one of this machine's, with a port if 5060 will not do.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Option<SocketAddr>,
+    /// Change one key of the demo's configuration, as media.ports=20000-20999; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl Arguments {
+    fn layers(&self) -> Layers {
+        let listen = self.listen.iter().flat_map(|address| {
+            let ip = address.ip();
+            let mut settings = vec![
+                format!(r#"sip.listen=["udp:{address}"]"#),
+                format!(r#"media.bind=["{ip}"]"#),
+            ];
+            if !ip.is_loopback() {
+                settings.push(format!("trunk.demo.inbound_from={NEARBY}"));
+            }
+            settings
+        });
+        Layers::text("the demo's configuration", CONFIGURATION)
+            .with_environment()
+            .with_settings(listen.chain(self.settings.iter().cloned()))
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let with_port = text.parse::<SocketAddr>().ok();
+    let address =
+        with_port.or_else(|| Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, SIP_PORT)));
+    address.ok_or("is not an IP address, or one with a port, as 192.0.2.1 or 192.0.2.1:5070")
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Exit {
+    let (config, warnings) = match Config::read(&arguments.layers(), &Host::this()) {
+        Ok(read) => read,
+        Err(findings) => {
+            eprint!("{findings}");
+            return Exit::Mistakes;
+        }
+    };
+    let telemetry = match Telemetry::start() {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("offhook: {error}");
+            return Exit::Failed;
+        }
+    };
+    let listeners = match Listeners::bind(&config, TakenPort::UseNextFree) {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            eprintln!("offhook: {error}");
+            return Exit::AddressUnavailable;
+        }
+    };
+    print!("{}", instructions(&config, &listeners));
+    run::serve(config, &warnings, listeners, &telemetry)
+}
+
+/// How to call the demo, with the addresses it really has.
+fn instructions(config: &Config, listeners: &Listeners) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| text.extend([line.as_str(), "\n"]);
+    for moved in listeners.moved() {
+        line(format!(
+            "{} is taken by another program; using {} instead.",
+            moved.wanted, moved.bound
+        ));
+    }
+    line(String::new());
+    for address in listeners.sip_addresses() {
+        line(format!("SIP    udp:{address}"));
+        for agent in config.agents.keys() {
+            line(format!("       sip:{agent}@{address}"));
+        }
+    }
+    line(format!(
+        "Page   http://{}/  (live calls)",
+        listeners.control_address()
+    ));
+    if let Some(address) = listeners.sip_addresses().next() {
+        line(String::new());
+        line("Call it".to_owned());
+        line(format!(
+            "  with a softphone:  dial sip:front-desk@{address} (no account, no registration)"
+        ));
+        line(format!(
+            "  with baresip:      baresip -e \"/dial sip:front-desk@{address}\""
+        ));
+        line(format!(
+            "  with SIPp:         sipp -sn uac -s echo -m 1 -d 3000 {address}"
+        ));
+        if address.ip().is_loopback() {
+            line("  from elsewhere:    offhook demo --listen ADDRESS, with an address of this machine".to_owned());
+        }
+    }
+    line(String::new());
+    line("Control-C ends it.".to_owned());
+    text
+}

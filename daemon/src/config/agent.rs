@@ -1,0 +1,145 @@
+//! `[agent.NAME]`: who answers.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::asset::Asset;
+use super::document::{Item, Section};
+use super::finding::{Finding, Findings};
+use super::names::AgentName;
+
+/// Who answers a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The name of its table.
+    pub name: AgentName,
+    /// What it does.
+    pub kind: AgentKind,
+}
+
+/// What an agent does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentKind {
+    /// Follows a file of steps.
+    Flow {
+        /// Where the file is, for messages about it.
+        file: Asset,
+        /// What it holds, as it was when the configuration was read.
+        text: Arc<str>,
+        /// A caller who is silent for so long is spoken to; `None` leaves the session's default.
+        wake_up: Option<Duration>,
+    },
+    /// Plays the caller back to the caller.
+    Echo {
+        /// Whether the caller's speech is told from noise although nothing asks for it.
+        voice_activity: bool,
+    },
+    /// Plays a file in a loop.
+    Play {
+        /// A WAV file; its header was read.
+        file: Asset,
+        /// Whether the caller's speech is told from noise although nothing asks for it.
+        voice_activity: bool,
+    },
+}
+
+/// `None` when it cannot be made; every reason is noted.
+pub(super) fn read(
+    name: AgentName,
+    mut section: Section<'_>,
+    findings: &mut Findings,
+) -> Option<Agent> {
+    let kind = findings.keep(
+        section
+            .require("kind")
+            .and_then(|item| Ok((item.text()?, item))),
+    );
+    let kind = match kind.as_ref().map(|(kind, item)| (kind.as_str(), item)) {
+        Some(("flow", _)) => read_flow(&mut section, findings),
+        Some(("echo", _)) => {
+            let voice_activity = read_voice_activity(&mut section, findings);
+            Some(AgentKind::Echo { voice_activity })
+        }
+        Some(("play", _)) => {
+            let voice_activity = read_voice_activity(&mut section, findings);
+            let file = section.require("file").and_then(|item| recording(&item));
+            findings.keep(file).map(|file| AgentKind::Play {
+                file,
+                voice_activity,
+            })
+        }
+        Some((kind @ ("llm" | "remote"), item)) => {
+            let what = format!(
+                "agents of the kind {kind} are not built yet; there are flow, echo and play"
+            );
+            findings.mistakes.push(item.finding(what));
+            return None;
+        }
+        Some((kind, item)) => {
+            findings
+                .mistakes
+                .push(item.finding(format!("\"{kind}\" is none of flow, echo, play")));
+            return None;
+        }
+        // Which keys it may have depends on its kind.
+        None => return None,
+    };
+    section.finish(findings);
+    kind.map(|kind| Agent { name, kind })
+}
+
+fn read_flow(section: &mut Section<'_>, findings: &mut Findings) -> Option<AgentKind> {
+    let wake_up = section
+        .take("wake_up_s")
+        .and_then(|item| findings.keep(item.seconds(1..=3600)));
+    let item = findings.keep(section.require("flow"))?;
+    let file = Asset::find(&findings.keep(item.path())?);
+    let text = findings.keep(read_text(&item, &file))?;
+    Some(AgentKind::Flow {
+        file,
+        text: text.into(),
+        wake_up,
+    })
+}
+
+fn read_voice_activity(section: &mut Section<'_>, findings: &mut Findings) -> bool {
+    let given = section
+        .take("voice_activity")
+        .and_then(|item| findings.keep(item.boolean()));
+    given.unwrap_or(false)
+}
+
+fn read_text(item: &Item<'_>, file: &Asset) -> Result<String, Finding> {
+    let bytes = file
+        .read()
+        .map_err(|error| unreadable(item, file.name(), &error))?;
+    String::from_utf8(bytes.into_owned()).map_err(|error| unreadable(item, file.name(), &error))
+}
+
+/// A WAV file that can be played.
+fn recording(item: &Item<'_>) -> Result<Asset, Finding> {
+    let file = Asset::find(&item.path()?);
+    let bytes = file
+        .read()
+        .map_err(|error| unreadable(item, file.name(), &error))?;
+    let wav = hound::WavReader::new(Cursor::new(bytes))
+        .map_err(|error| unreadable(item, file.name(), &error))?;
+    let spec = wav.spec();
+    if spec.sample_format != hound::SampleFormat::Int
+        || spec.bits_per_sample != 16
+        || spec.channels != 1
+    {
+        let what = format!("{} is not mono with 16-bit samples", file.name().display());
+        return Err(item.finding(what));
+    }
+    if wav.duration() == 0 {
+        return Err(item.finding(format!("{} is empty", file.name().display())));
+    }
+    Ok(file)
+}
+
+fn unreadable(item: &Item<'_>, path: &Path, error: &dyn std::error::Error) -> Finding {
+    item.finding(format!("{} cannot be read: {error}", path.display()))
+}

@@ -1,0 +1,138 @@
+//! `[limits]`, `[drain]`, `[control]` and `[records]`: how much is let in, how it ends, and who looks on.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::document::Section;
+use super::finding::Findings;
+
+/// How much is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Calls at once; one more gets 503 with Retry-After.
+    pub calls: usize,
+    /// Calls begun in a second; one more gets 503 with Retry-After.
+    pub calls_per_second: u32,
+    /// A call that lasts longer is ended.
+    pub max_duration: Duration,
+}
+
+pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> LimitsConfig {
+    let calls = findings
+        .keep(section.require("calls"))
+        .and_then(|item| findings.keep(item.integer(1..=100_000)))
+        .unwrap_or_default();
+    let calls_per_second = findings
+        .keep(section.require("calls_per_second"))
+        .and_then(|item| findings.keep(item.integer(1..=100_000)))
+        .unwrap_or_default();
+    let max_duration = findings
+        .keep(section.require("max_duration_s"))
+        .and_then(|item| findings.keep(item.seconds(1..=604_800)))
+        .unwrap_or_default();
+    if let Some(item) = section.take("outbound_calls_per_minute")
+        && findings.keep(item.integer(0..=1_000_000)).is_some()
+    {
+        findings
+            .warnings
+            .push(item.finding("calling out is not built yet; there is nothing to limit"));
+    }
+    section.finish(findings);
+    LimitsConfig {
+        calls: calls as usize,
+        calls_per_second,
+        max_duration,
+    }
+}
+
+/// What a stop does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// After a stop was asked for, live calls have so long to end by themselves.
+    pub timeout: Duration,
+}
+
+pub(super) fn read_drain(mut section: Section<'_>, findings: &mut Findings) -> DrainConfig {
+    let timeout = findings
+        .keep(section.require("timeout_s"))
+        .and_then(|item| findings.keep(item.seconds(0..=86_400)))
+        .unwrap_or_default();
+    section.finish(findings);
+    DrainConfig { timeout }
+}
+
+/// Health, metrics and the page of live calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The TCP address of the HTTP listener; port 0 asks for any.
+    pub listen: SocketAddr,
+}
+
+/// `None` when the address is wrong.
+pub(super) fn read_control(
+    mut section: Section<'_>,
+    findings: &mut Findings,
+) -> Option<ControlConfig> {
+    let listen_item = findings.keep(section.require("listen"));
+    let listen = listen_item.as_ref().and_then(|item| {
+        findings.keep(item.parse(|text| {
+            text.parse::<SocketAddr>()
+                .map_err(|_| "should be ADDRESS:PORT, as 127.0.0.1:8060")
+        }))
+    });
+    let tokens = section.take("tokens");
+    if let Some(tokens) = &tokens {
+        for token in findings.keep(tokens.list()).unwrap_or_default() {
+            let Some(mut token) = findings.keep(token.section()) else {
+                continue;
+            };
+            for key in ["name", "role", "token_file"] {
+                let text = token.require(key).and_then(|item| item.text());
+                findings.keep(text);
+            }
+            token.finish(findings);
+        }
+    }
+    if let (Some(item), Some(listen)) = (&listen_item, listen) {
+        // A protection that was asked for and is not built must not be believed in.
+        match &tokens {
+            Some(tokens) if listen.ip().is_loopback() => {
+                let what = "tokens are not built yet; whoever reaches control.listen may look at live calls";
+                findings.warnings.push(tokens.finding(what));
+            }
+            Some(tokens) => findings.mistakes.push(tokens.finding(format!(
+                "tokens are not built yet, so {listen} would be open to everybody; listen on 127.0.0.1"
+            ))),
+            None if listen.ip().is_loopback() => {}
+            None => findings.warnings.push(item.finding(format!(
+                "{listen} shows live calls with their numbers to whoever reaches it; listen on 127.0.0.1"
+            ))),
+        }
+    }
+    section.finish(findings);
+    listen.map(|listen| ControlConfig { listen })
+}
+
+pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) {
+    let database = section.take("database").and_then(|item| {
+        let text = findings.keep(item.text())?;
+        if text.starts_with("sqlite:") || text.starts_with("postgres://") {
+            Some(item.finding("call records are not built yet; no database is written"))
+        } else {
+            // The address may hold a password: it is not repeated.
+            findings
+                .mistakes
+                .push(item.finding("should begin with sqlite: or postgres://"));
+            None
+        }
+    });
+    findings.warnings.extend(database);
+    if let Some(item) = section.take("recordings")
+        && findings.keep(item.path()).is_some()
+    {
+        findings
+            .warnings
+            .push(item.finding("recording to this folder is not built yet; nothing is recorded"));
+    }
+    section.finish(findings);
+}

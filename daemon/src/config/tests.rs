@@ -1,0 +1,454 @@
+//! Configurations as an operator writes them, and what is said about each.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../deploy/offhook.example.toml");
+
+fn host() -> Host {
+    Host {
+        ephemeral_ports: EphemeralPorts::parse("32768 60999", ""),
+        cores: NonZeroUsize::new(2).unwrap(),
+    }
+}
+
+fn read(toml: &str) -> Result<(Config, Vec<Finding>), Findings> {
+    Config::read(&Layers::text("test.toml", toml), &host())
+}
+
+/// The mistakes of `toml`, each as `key: what`.
+fn mistakes(toml: &str) -> Vec<String> {
+    match read(toml) {
+        Ok(_) => Vec::new(),
+        Err(findings) => findings
+            .mistakes
+            .iter()
+            .map(|mistake| format!("{}: {}", mistake.key, mistake.what))
+            .collect(),
+    }
+}
+
+/// Asserts that `toml` has exactly one mistake, which contains `expected`.
+#[track_caller]
+fn assert_mistake(toml: &str, expected: &str) {
+    let found = mistakes(toml);
+    assert!(
+        matches!(found.as_slice(), [only] if only.contains(expected)),
+        "{found:#?}"
+    );
+}
+
+/// A folder of its own for each test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("offhook-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn trunk(name: &str) -> TrunkName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
+    let (config, warnings) = read(EXAMPLE).unwrap();
+    assert_eq!(config.sip.listen, ["127.0.0.1:5060".parse().unwrap()]);
+    assert_eq!(config.media.codecs, [Codec::Opus, Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(config.media.threads.get(), 2);
+    assert_eq!(config.limits.calls, 1000);
+    assert_eq!(config.drain.timeout.as_secs(), 120);
+    assert_eq!(config.agents.len(), 3);
+    assert_eq!(config.routes.len(), 3);
+
+    let mut warned: Vec<&str> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    warned.sort_unstable();
+    let expected = [
+        "limits.outbound_calls_per_minute",
+        "media.codecs[1]",
+        "records.database",
+        "records.recordings",
+        "sip.listen[1]",
+        "trunk.carrier.address",
+        "trunk.carrier.options_interval_s",
+        "trunk.carrier.ring_timeout_s",
+        "trunk.carrier.srtp",
+    ];
+    assert_eq!(warned, expected);
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning.what.contains("built yet")),
+        "{warnings:#?}"
+    );
+}
+
+#[test]
+fn the_example_with_its_comments_taken_off_is_accepted_too() {
+    let mut toml = EXAMPLE.to_owned();
+    for line in [
+        "tls = {",
+        "threads = 2",
+        "username =",
+        "password_file =",
+        "register = true",
+        "challenge_inbound = false",
+        "tokens = [",
+    ] {
+        let commented = format!("# {line}");
+        assert!(toml.contains(&commented), "{line}");
+        toml = toml.replace(&commented, line);
+    }
+    let folder = Folder::new("uncommented");
+    folder.write("carrier.password", "secret");
+    let path = folder.write("offhook.toml", &toml);
+    let (config, warnings) =
+        Config::read(&Layers::file(path), &host()).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!(config.media.threads.get(), 2);
+    for key in [
+        "sip.tls",
+        "control.tokens",
+        "trunk.carrier.register",
+        "trunk.carrier.password_file",
+    ] {
+        assert!(warnings.iter().any(|warning| warning.key == key), "{key}");
+    }
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.what.contains("secret"))
+    );
+}
+
+#[test]
+fn the_first_route_that_fits_wins() {
+    let (config, _) = read(EXAMPLE).unwrap();
+    let agent = |trunk_name, to| config.route(&trunk(trunk_name), to).map(AgentName::as_str);
+    assert_eq!(agent("carrier", "echo"), Some("echo"));
+    assert_eq!(agent("carrier", "play"), Some("hold-music"));
+    assert_eq!(agent("carrier", "+4930123"), Some("front-desk"));
+    assert_eq!(agent("elsewhere", "+4930123"), None);
+}
+
+#[test]
+fn a_source_belongs_to_the_trunk_with_the_smallest_block_around_it() {
+    let (config, _) = read(
+        r#"
+        [trunk.everybody]
+        inbound_from = ["0.0.0.0/0"]
+        [trunk.carrier]
+        inbound_from = ["192.0.2.0/24", "2001:db8::/32"]
+        "#,
+    )
+    .unwrap();
+    let name = |source: &str| {
+        config
+            .trunk_for(source.parse().unwrap())
+            .map(|trunk| trunk.name.as_str())
+    };
+    assert_eq!(name("192.0.2.9"), Some("carrier"));
+    assert_eq!(name("198.51.100.1"), Some("everybody"));
+    assert_eq!(name("2001:db8::1"), Some("carrier"));
+    assert_eq!(name("2001:db9::1"), None);
+}
+
+#[test]
+fn every_mistake_is_listed_at_once_with_its_file_and_key() {
+    let folder = Folder::new("all-at-once");
+    let path = folder.write(
+        "offhook.toml",
+        r#"
+        colour = "blue"
+        [sip]
+        listen = ["udp:127.0.0.1", "carrier-pigeon:127.0.0.1:5060", "udp:127.0.0.1:5060"]
+        lisen = 1
+        [media]
+        ports = "30000-39999"
+        codecs = ["pcmu", "gsm"]
+        [limits]
+        calls = "many"
+        [trunk.carrier]
+        inbound_from = ["10.0.0.1/8"]
+        srtp = "perhaps"
+        [agent.desk]
+        kind = "flow"
+        flow = "nowhere.toml"
+        [[route]]
+        trunk = "carier"
+        agent = "reception"
+        "#,
+    );
+    let drop_in = folder.write("conf.d/10-limits.toml", "[limits]\ncalls_per_second = 0\n");
+    let found = Config::read(&Layers::file(&path), &host()).unwrap_err();
+    let keys: Vec<&str> = found
+        .mistakes
+        .iter()
+        .map(|mistake| mistake.key.as_str())
+        .collect();
+    let expected = [
+        "sip.listen[0]",
+        "sip.listen[1]",
+        "sip.lisen",
+        "limits.calls",
+        "limits.calls_per_second",
+        "media.ports",
+        "media.codecs[1]",
+        "trunk.carrier.inbound_from[0]",
+        "trunk.carrier.srtp",
+        "agent.desk.flow",
+        "route[0].trunk",
+        "route[0].agent",
+        "colour",
+    ];
+    assert_eq!(keys, expected, "{found}");
+    for mistake in &found.mistakes {
+        let file = if mistake.key == "limits.calls_per_second" {
+            &drop_in
+        } else {
+            &path
+        };
+        assert_eq!(Path::new(&mistake.source), file, "{mistake}");
+    }
+    assert!(found.mistakes[2].what.contains("is listen meant?"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_the_line() {
+    let folder = Folder::new("not-toml");
+    let path = folder.write(
+        "offhook.toml",
+        "[sip]\nlisten = [\"udp:127.0.0.1:5060\"\n[media]\n",
+    );
+    folder.write("conf.d/a.toml", "= 1");
+    let found = Config::read(&Layers::file(&path), &host()).unwrap_err();
+    assert_eq!(found.mistakes.len(), 2, "{found}");
+    assert!(
+        found.mistakes[0].what.contains("line 3") || found.mistakes[0].what.contains("line 2"),
+        "{found}"
+    );
+    assert!(
+        found.mistakes[1].source.ends_with("conf.d/a.toml"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_mistake() {
+    let found = Config::read(&Layers::file("/nowhere/offhook.toml"), &host()).unwrap_err();
+    assert!(
+        found
+            .to_string()
+            .contains("/nowhere/offhook.toml: cannot be read"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_higher_layer_changes_one_key_and_is_named_when_it_is_wrong() {
+    let folder = Folder::new("layers");
+    let path = folder.write("offhook.toml", EXAMPLE);
+    folder.write(
+        "conf.d/20-more.toml",
+        "[limits]\ncalls = 30\n[trunk.carrier]\ncodecs = [\"pcma\"]\n",
+    );
+    folder.write(
+        "conf.d/10-first.toml",
+        "[limits]\ncalls = 20\ncalls_per_second = 7\n",
+    );
+    let variables = [
+        ("OFFHOOK_SIP__PUBLIC_ADDRESS", "203.0.113.5"),
+        ("OFFHOOK_AGENT__FRONT_DESK__WAKE_UP_S", "2.5"),
+        ("OFFHOOK_TRUNK__CARRIER__USERNAME", "1000"),
+        ("OFFHOOK_MEDIA__CODECS", r#"["pcmu"]"#),
+        ("OFFHOOK_LOG", "debug"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let layers = Layers::file(path).with_variables(variables).with_settings([
+        "limits.calls_per_second=9".to_owned(),
+        "media.ports=20000-29999".to_owned(),
+    ]);
+
+    let (config, _) = Config::read(&layers, &host()).unwrap_or_else(|found| panic!("{found}"));
+    assert_eq!(
+        (config.limits.calls, config.limits.calls_per_second),
+        (30, 9)
+    );
+    assert_eq!(
+        config.trunks[&trunk("carrier")].codecs,
+        Some(vec![Codec::Pcma])
+    );
+    assert_eq!(config.trunks[&trunk("carrier")].inbound_from.len(), 1);
+    assert_eq!(config.media.codecs, [Codec::Pcmu]);
+    assert_eq!(config.media.ports.to_string(), "20000-29999");
+    let bound = "127.0.0.1".parse().unwrap();
+    assert_eq!(
+        config.sip.advertise.address_for(bound).to_string(),
+        "203.0.113.5"
+    );
+    let AgentKind::Flow { wake_up, .. } = &config.agents["front-desk"].kind else {
+        panic!()
+    };
+    assert_eq!(wake_up.unwrap().as_millis(), 2500);
+
+    let wrong = layers.with_settings(["limits.calls=0".to_owned()]);
+    let wrong = wrong.with_variables([("OFFHOOK_SIP__LISTN".to_owned(), "x".to_owned())]);
+    let found = Config::read(&wrong, &host()).unwrap_err().to_string();
+    assert!(
+        found.contains("--set limits.calls: limits.calls: 0 is not a whole number from 1 to"),
+        "{found}"
+    );
+    assert!(
+        found.contains("variable OFFHOOK_SIP__LISTN: sip.listn: unknown key; is listen meant?"),
+        "{found}"
+    );
+}
+
+#[test]
+fn relative_paths_are_taken_from_the_file_that_names_them() {
+    let folder = Folder::new("paths");
+    let path = folder.write(
+        "offhook.toml",
+        "[agent.a]\nkind = \"flow\"\nflow = \"a.toml\"\n",
+    );
+    folder.write(
+        "conf.d/b.toml",
+        "[agent.b]\nkind = \"flow\"\nflow = \"b.flow\"\n",
+    );
+    folder.write("a.toml", "beside the main file");
+    folder.write("conf.d/b.flow", "beside the drop-in");
+    let (config, _) =
+        Config::read(&Layers::file(path), &host()).unwrap_or_else(|found| panic!("{found}"));
+    for (name, expected) in [("a", "beside the main file"), ("b", "beside the drop-in")] {
+        let AgentKind::Flow { text, .. } = &config.agents[name].kind else {
+            panic!()
+        };
+        assert_eq!(text.as_ref(), expected);
+    }
+}
+
+#[test]
+fn a_protection_that_is_not_built_is_refused_when_it_is_demanded() {
+    const TRUNK: &str = "[trunk.carrier]\ninbound_from = [\"10.0.0.0/8\"]\n";
+    assert_mistake(
+        &format!("{TRUNK}srtp = \"required\"\n"),
+        "this cannot be kept",
+    );
+    assert_mistake(
+        &format!("{TRUNK}challenge_inbound = true\n"),
+        "this cannot be kept",
+    );
+    let tokens = "tokens = [{ name = \"ops\", role = \"admin\", token_file = \"ops.token\" }]";
+    assert_mistake(
+        &format!("[control]\nlisten = \"10.0.0.1:8060\"\n{tokens}\n"),
+        "open to everybody",
+    );
+}
+
+#[test]
+fn addresses_that_far_ends_could_not_reach_are_mistakes() {
+    assert_mistake(
+        "[sip]\nlisten = [\"udp:0.0.0.0:5060\"]",
+        "set sip.advertise",
+    );
+    assert_mistake("[media]\nbind = [\"0.0.0.0\"]", "set sip.advertise");
+    assert_mistake(
+        "[sip]\nadvertise = [\"0.0.0.0\"]",
+        "no address that a far end can send to",
+    );
+    assert_mistake(
+        "[sip]\nadvertise = [\"192.0.2.1\", \"192.0.2.2\"]",
+        "second address of its family",
+    );
+    assert_mistake(
+        "[sip]\nlisten = [\"tcp:127.0.0.1:5060\"]",
+        "list at least one udp: address",
+    );
+    assert_mistake(
+        "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"udp:127.0.0.1:5060\"]",
+        "listed twice",
+    );
+    assert!(
+        mistakes("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\nadvertise = [\"192.0.2.1\"]").is_empty()
+    );
+}
+
+#[test]
+fn ports_must_be_enough_and_nobody_elses() {
+    assert_mistake(
+        "[media]\nports = \"30000-39999\"",
+        "the kernel gives ports 32768-39999 to any program",
+    );
+    assert_mistake(
+        "[media]\nports = \"10000-10199\"",
+        "has ports for 100 calls, but limits.calls is 1000",
+    );
+    assert_mistake("[media]\nports = \"19999-10000\"", "no pair");
+    let (_, warnings) = read("[media]\nports = \"10000-12199\"").unwrap();
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.what.contains("a port rests a second")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_block_of_two_trunks_and_a_codec_named_twice_are_mistakes() {
+    assert_mistake(
+        "[trunk.a]\ninbound_from = [\"10.0.0.0/8\"]\n[trunk.b]\ninbound_from = [\"10.0.0.0/8\"]",
+        "listed by trunk a too",
+    );
+    assert_mistake("[media]\ncodecs = [\"pcmu\", \"pcmu\"]", "listed twice");
+    assert_mistake(
+        "[media]\ncodecs = [\"g722\"]",
+        "names no codec that is built",
+    );
+    assert_mistake("[agent.a]\nkind = \"robot\"", "none of flow, echo, play");
+    assert_mistake("[agent.a]\nkind = \"llm\"", "not built yet");
+    assert_mistake(
+        "[agent.\"a b\"]\nkind = \"echo\"",
+        "a name has 1 to 64 characters",
+    );
+    assert_mistake(
+        "[agent.a]\nkind = \"play\"\nfile = \"/dev/null\"",
+        "cannot be read",
+    );
+}
+
+#[test]
+fn wrong_kinds_of_values_are_told_with_what_is_there_and_what_should_be() {
+    assert_mistake("[limits]\ncalls = 1.5", "should be a whole number");
+    assert_mistake("[limits]\ncalls = -1", "-1 is not a whole number from 1 to");
+    assert_mistake(
+        "[drain]\ntimeout_s = \"long\"",
+        "is \"long\", but should be a number of seconds",
+    );
+    assert_mistake(
+        "[records]\ndatabase = true",
+        "is true, but should be text in quotes",
+    );
+    assert_mistake("sip = 1", "should be a table");
+    assert_mistake("[[trunk]]\naddress = \"x\"", "should be a table");
+    assert_mistake("[[route]]\nto = \"echo\"", "agent: is missing");
+}

@@ -1,0 +1,159 @@
+//! `[trunk.NAME]`: who may call in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::cidr::Cidr;
+use super::document::{Item, Section};
+use super::finding::{Finding, Findings};
+use super::media::{Codec, read_codecs};
+use super::names::TrunkName;
+
+/// A peer that may call in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// The name of its table.
+    pub name: TrunkName,
+    /// The addresses it calls from. Blocks of two trunks may nest, the smaller wins; none is in both.
+    pub inbound_from: Vec<Cidr>,
+    /// Its own order of codecs; `[media]` says it where there is none.
+    pub codecs: Option<Vec<Codec>>,
+}
+
+impl Trunk {
+    /// How closely this trunk's addresses fit `source`: the longest prefix that holds it.
+    pub(super) fn fit(&self, source: IpAddr) -> Option<u8> {
+        self.inbound_from
+            .iter()
+            .filter(|block| block.contains(source))
+            .map(Cidr::prefix_bits)
+            .max()
+    }
+}
+
+/// `earlier` are the trunks read before: a block in two of them would leave it to chance whose call it is.
+pub(super) fn read(
+    name: TrunkName,
+    mut section: Section<'_>,
+    earlier: &BTreeMap<TrunkName, Trunk>,
+    findings: &mut Findings,
+) -> Trunk {
+    let mut inbound_from = Vec::new();
+    match section.take("inbound_from") {
+        Some(item) => {
+            for (item, block) in item.parse_list(findings, str::parse::<Cidr>) {
+                if let Some(other) = earlier
+                    .values()
+                    .find(|other| other.inbound_from.contains(&block))
+                {
+                    findings.mistakes.push(
+                        item.finding(format!("{block} is listed by trunk {} too", other.name)),
+                    );
+                }
+                inbound_from.push(block);
+            }
+        }
+        None => findings
+            .warnings
+            .push(section.finding("has no inbound_from, so nobody may call in through it")),
+    }
+    let codecs = section
+        .take("codecs")
+        .map(|item| read_codecs(&item, findings));
+    read_protections(&mut section, findings);
+    read_unbuilt(&mut section, findings);
+    section.finish(findings);
+    Trunk {
+        name,
+        inbound_from,
+        codecs,
+    }
+}
+
+/// What a call is protected by. An unbuilt protection that is demanded is a mistake: nobody should run
+/// without it and believe it is there.
+fn read_protections(section: &mut Section<'_>, findings: &mut Findings) {
+    if let Some(item) = section.take("srtp")
+        && let Some(text) = findings.keep(item.text())
+    {
+        match text.as_str() {
+            "off" => {}
+            "optional" => {
+                findings.warnings.push(item.finding("SRTP is not built yet; audio goes in the clear"));
+            }
+            "required" => findings.mistakes.push(item.finding(
+                "SRTP is not built yet, so this cannot be kept; \"optional\" or \"off\" accept audio in the clear",
+            )),
+            _ => findings.mistakes.push(one_of(&item, &text, &["off", "optional", "required"])),
+        }
+    }
+    if let Some(item) = section.take("challenge_inbound")
+        && findings.keep(item.boolean()) == Some(true)
+    {
+        let what = "digest challenges are not built yet, so this cannot be kept; inbound_from alone admits calls";
+        findings.mistakes.push(item.finding(what));
+    }
+}
+
+fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
+    const OUT: &str = "calling out is not built yet; this is not used";
+    const REGISTER: &str = "registering is not built yet; this is not used";
+    for (key, what) in [("address", OUT), ("username", REGISTER)] {
+        if let Some(item) = section.take(key)
+            && findings.keep(item.text()).is_some()
+        {
+            findings.warnings.push(item.finding(what));
+        }
+    }
+    if let Some(item) = section.take("password_file") {
+        let readable = item
+            .path()
+            .and_then(|path| match std::fs::File::open(&path) {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(item.finding(format!("{} cannot be read: {error}", path.display())))
+                }
+            });
+        if findings.keep(readable).is_some() {
+            findings.warnings.push(item.finding(REGISTER));
+        }
+    }
+    if let Some(item) = section.take("register")
+        && findings.keep(item.boolean()) == Some(true)
+    {
+        findings.warnings.push(item.finding(REGISTER));
+    }
+    if let Some(item) = section.take("dtmf")
+        && let Some(text) = findings.keep(item.text())
+    {
+        match text.as_str() {
+            "auto" | "rfc4733" | "info" => {}
+            "inband" => {
+                let what =
+                    "digits as tones in the audio are not built yet; RFC 4733 and INFO are heard";
+                findings.warnings.push(item.finding(what));
+            }
+            _ => {
+                findings
+                    .mistakes
+                    .push(one_of(&item, &text, &["auto", "rfc4733", "info", "inband"]))
+            }
+        }
+    }
+    if let Some(item) = section.take("ring_timeout_s")
+        && findings.keep(item.seconds(1..=600)).is_some()
+    {
+        findings.warnings.push(item.finding(OUT));
+    }
+    if let Some(item) = section.take("options_interval_s")
+        && findings.keep(item.seconds(0..=86_400)).is_some()
+    {
+        findings
+            .warnings
+            .push(item.finding("watching trunks with OPTIONS is not built yet; this is not used"));
+    }
+}
+
+fn one_of(item: &Item<'_>, text: &str, known: &[&str]) -> Finding {
+    item.finding(format!("\"{text}\" is none of {}", known.join(", ")))
+}

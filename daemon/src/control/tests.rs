@@ -1,0 +1,123 @@
+//! The listener over a real socket, with requests as literal bytes.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::call_directory::tests::call;
+use super::*;
+
+struct Running {
+    address: std::net::SocketAddr,
+    control: Control,
+    stop: oneshot::Sender<()>,
+    server: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+fn start() -> Running {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let control = Control {
+        health: Arc::new(Health::new(Instant::now())),
+        calls: Arc::default(),
+        metrics: Metrics::unconnected(),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move {
+        let _ = stopped.await;
+    };
+    let server = tokio::spawn(control.clone().serve(listener, stopped));
+    Running {
+        address,
+        control,
+        stop,
+        server,
+    }
+}
+
+impl Running {
+    /// The status line with the headers, and the body.
+    async fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing_and_health_stays() {
+    let running = start();
+    assert!(running.get("/readyz").await.0.starts_with("HTTP/1.1 200"));
+
+    let signalling = running
+        .control
+        .health
+        .watch("signalling", Duration::from_secs(60));
+    let (head, body) = running.get("/readyz").await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert_eq!(body, "signalling has not started\n");
+
+    signalling.beat(Instant::now());
+    running.control.health.start_draining();
+    let (head, body) = running.get("/readyz").await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert_eq!(body, "draining: live calls end, new ones are refused\n");
+    assert!(running.get("/healthz").await.0.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn live_calls_are_listed_as_json() {
+    let running = start();
+    for id in ["c-1", "c-2", "c-3"] {
+        running.control.calls.insert(call(id, Instant::now()));
+    }
+    let (head, body) = running.get("/v1/calls?limit=2").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let list: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(list["count"], 3);
+    assert_eq!(list["calls"].as_array().unwrap().len(), 2);
+    assert_eq!(list["calls"][0]["from"], "sip:<b>eve</b>@192.0.2.1");
+    assert_eq!(list["calls"][0]["state"], "ringing");
+    assert_eq!(list["calls"][0]["started_ms"], 1_000_000);
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere_and_writes_no_markup() {
+    let running = start();
+    let (head, body) = running.get("/").await;
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
+    assert!(head.contains("text/html"), "{head}");
+    let script = running.get("/console.js").await.1;
+    let style = running.get("/console.css").await.1;
+    for text in [&body, &script, &style] {
+        assert!(!text.contains("://"), "an outside resource");
+    }
+    // Text of callers goes into the page as text.
+    for writes_markup in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+    ] {
+        assert!(!script.contains(writes_markup), "{writes_markup}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_and_a_stop_ends_the_listener() {
+    let running = start();
+    let (head, _) = running.get("/metrics").await;
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    running.stop.send(()).unwrap();
+    running.server.await.unwrap().unwrap();
+}

@@ -1,0 +1,226 @@
+//! The sockets that wait for the world, bound before anything else runs, so that a taken port is told
+//! apart from every later failure.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+
+use crate::config::Config;
+
+/// How many ports above a taken one are tried.
+const PORTS_TRIED: u16 = 100;
+
+/// What to do when a port is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenPort {
+    /// Name it and give up: a daemon is called at the address it was given.
+    Refuse,
+    /// Take the next free one and say so: a demo is there to be tried.
+    UseNextFree,
+}
+
+/// A port that was taken, and the one in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What the configuration asks for.
+    pub wanted: SocketAddr,
+    /// What was free.
+    pub bound: SocketAddr,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: cannot listen on {address}: {}", reason(.error))]
+pub struct BindError {
+    /// The key of the configuration that names it.
+    pub key: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    #[source]
+    pub error: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has this port (ss -lnptu shows which)".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The bound sockets; all of them do not block.
+#[derive(Debug)]
+pub struct Listeners {
+    /// One for each address of `sip.listen`, in its order.
+    pub sip: Vec<UdpSocket>,
+    /// For HTTP.
+    pub control: TcpListener,
+    sip_addresses: Vec<SocketAddr>,
+    control_address: SocketAddr,
+    moved: Vec<Moved>,
+}
+
+impl Listeners {
+    /// Binds what `config` names. Media binds its ports call by call; that its addresses are this
+    /// machine's is tried here.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub fn bind(config: &Config, taken: TakenPort) -> Result<Self, BindError> {
+        let mut moved = Vec::new();
+        let mut sip = Vec::with_capacity(config.sip.listen.len());
+        let mut sip_addresses = Vec::with_capacity(config.sip.listen.len());
+        for wanted in &config.sip.listen {
+            let (socket, bound) = bind_one("sip.listen", *wanted, taken, &mut moved, |address| {
+                let socket = UdpSocket::bind(address)?;
+                socket.set_nonblocking(true)?;
+                let bound = socket.local_addr()?;
+                Ok((socket, bound))
+            })?;
+            sip.push(socket);
+            sip_addresses.push(bound);
+        }
+        let (control, control_address) = bind_one(
+            "control.listen",
+            config.control.listen,
+            taken,
+            &mut moved,
+            |address| {
+                let socket = TcpListener::bind(address)?;
+                socket.set_nonblocking(true)?;
+                let bound = socket.local_addr()?;
+                Ok((socket, bound))
+            },
+        )?;
+        for ip in &config.media.bind {
+            bind_any("media.bind", *ip)?;
+        }
+        Ok(Self {
+            sip,
+            control,
+            sip_addresses,
+            control_address,
+            moved,
+        })
+    }
+
+    /// Where signalling listens, with the ports it really has.
+    pub fn sip_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sip_addresses.iter().copied()
+    }
+
+    /// Where HTTP listens, with the port it really has.
+    #[must_use]
+    pub const fn control_address(&self) -> SocketAddr {
+        self.control_address
+    }
+
+    /// The ports that were taken and what stands in for them.
+    #[must_use]
+    pub fn moved(&self) -> &[Moved] {
+        &self.moved
+    }
+}
+
+fn bind_one<T>(
+    key: &'static str,
+    wanted: SocketAddr,
+    taken: TakenPort,
+    moved: &mut Vec<Moved>,
+    bind: impl Fn(SocketAddr) -> io::Result<(T, SocketAddr)>,
+) -> Result<(T, SocketAddr), BindError> {
+    let mut address = wanted;
+    loop {
+        let error = match bind(address) {
+            Ok((socket, bound)) => {
+                if address != wanted {
+                    moved.push(Moved { wanted, bound });
+                }
+                return Ok((socket, bound));
+            }
+            Err(error) => error,
+        };
+        let may_move = taken == TakenPort::UseNextFree && error.kind() == io::ErrorKind::AddrInUse;
+        let next = address
+            .port()
+            .checked_add(1)
+            .filter(|next| next - wanted.port() <= PORTS_TRIED);
+        match next {
+            Some(port) if may_move => address.set_port(port),
+            Some(_) | None => {
+                return Err(BindError {
+                    key,
+                    address,
+                    error,
+                });
+            }
+        }
+    }
+}
+
+fn bind_any(key: &'static str, ip: IpAddr) -> Result<(), BindError> {
+    let address = SocketAddr::new(ip, 0);
+    UdpSocket::bind(address)
+        .map(|_| ())
+        .map_err(|error| BindError {
+            key,
+            address,
+            error,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(
+        wanted: SocketAddr,
+        taken: TakenPort,
+        moved: &mut Vec<Moved>,
+    ) -> Result<SocketAddr, BindError> {
+        let bind = |address| UdpSocket::bind(address).map(|socket| (socket, address));
+        bind_one("sip.listen", wanted, taken, moved, bind).map(|(_, address)| address)
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_key_or_moved_away_from() {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let wanted = other.local_addr().unwrap();
+
+        let mut moved = Vec::new();
+        let error = bind(wanted, TakenPort::Refuse, &mut moved).unwrap_err();
+        assert_eq!(error.address, wanted);
+        assert!(
+            error
+                .to_string()
+                .starts_with("sip.listen: cannot listen on 127.0.0.1:"),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("another program has this port"),
+            "{error}"
+        );
+
+        let bound = bind(wanted, TakenPort::UseNextFree, &mut moved).unwrap();
+        assert!(bound.port() > wanted.port());
+        assert_eq!(moved, [Moved { wanted, bound }]);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_not_moved() {
+        let mut moved = Vec::new();
+        let error = bind(
+            "192.0.2.1:5060".parse().unwrap(),
+            TakenPort::UseNextFree,
+            &mut moved,
+        )
+        .unwrap_err();
+        assert!(
+            error.to_string().contains("does not have the address"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! Metrics: the names, and their text for Prometheus.
+//!
+//! Whoever counts calls `metrics::counter!` with a name from here. Nothing is labelled with what a
+//! caller can choose: labels are trunks, agents and small closed sets.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Calls that are up or being set up.
+pub const CALLS_LIVE: &str = "offhook_calls_live";
+/// Calls that ended; labels `trunk`, `agent`, `cause`.
+pub const CALLS_ENDED: &str = "offhook_calls_ended_total";
+/// Calls refused before an agent saw them; labels `trunk`, `status`.
+pub const CALLS_REFUSED: &str = "offhook_calls_refused_total";
+/// From the INVITE to our 200, in seconds.
+pub const ANSWER_SECONDS: &str = "offhook_answer_seconds";
+/// SIP messages by `direction` (`in`, `out`).
+pub const SIP_MESSAGES: &str = "offhook_sip_messages_total";
+/// SIP datagrams dropped, by `reason`.
+pub const SIP_DROPPED: &str = "offhook_sip_dropped_total";
+/// RTP packets by `direction`.
+pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
+/// RTP packets that never came.
+pub const RTP_LOST: &str = "offhook_rtp_lost_total";
+/// Frame slots a media thread was late for.
+pub const MEDIA_LATE_TICKS: &str = "offhook_media_late_ticks_total";
+/// Log entries dropped because their queue was full.
+pub const LOG_ENTRIES_DROPPED: &str = "offhook_log_entries_dropped_total";
+
+/// Bounds of [`ANSWER_SECONDS`]: we answer within milliseconds or something is wrong.
+const ANSWER_BUCKETS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
+
+/// The recorder of this process.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Makes the recorder that all counting in this process goes to; `None` when there is one already.
+    pub(super) fn install() -> Option<Self> {
+        let this = Self::with_recorder(|recorder| metrics::set_global_recorder(recorder).ok())?;
+        describe();
+        Some(this)
+    }
+
+    /// Metrics that no counting reaches, for listeners that are tested alone.
+    #[cfg(test)]
+    pub(crate) fn unconnected() -> Self {
+        Self::with_recorder(|_| Some(())).expect("the closure returns Some")
+    }
+
+    fn with_recorder(
+        install: impl FnOnce(metrics_exporter_prometheus::PrometheusRecorder) -> Option<()>,
+    ) -> Option<Self> {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(ANSWER_SECONDS.to_owned()), &ANSWER_BUCKETS)
+            .expect("the list of buckets is not empty");
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        install(recorder)?;
+        Some(Self { handle })
+    }
+
+    /// All metrics in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds recorded samples together; to be called every few seconds whether anybody reads or not.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn describe() {
+    describe_gauge!(CALLS_LIVE, "Calls that are up or being set up.");
+    describe_counter!(CALLS_ENDED, "Calls that ended.");
+    describe_counter!(CALLS_REFUSED, "Calls refused before an agent saw them.");
+    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "From the INVITE to our 200.");
+    describe_counter!(SIP_MESSAGES, "SIP messages.");
+    describe_counter!(SIP_DROPPED, "SIP datagrams dropped.");
+    describe_counter!(RTP_PACKETS, "RTP packets.");
+    describe_counter!(RTP_LOST, "RTP packets that never came.");
+    describe_counter!(MEDIA_LATE_TICKS, "Frame slots a media thread was late for.");
+    describe_counter!(
+        LOG_ENTRIES_DROPPED,
+        "Log entries dropped because their queue was full."
+    );
+}

@@ -1,0 +1,133 @@
+//! Word to systemd, by the protocol of sd_notify(3). Without it nothing happens.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use sd_notify::NotifyState;
+
+use super::health::Health;
+
+/// The way to the service manager.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServiceManager {}
+
+impl ServiceManager {
+    /// Calls are answered from now on.
+    pub fn ready(self, status: &str) {
+        send(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// What `systemctl status` shows.
+    pub fn status(self, status: &str) {
+        send(&[NotifyState::Status(status)]);
+    }
+
+    /// No new calls; the end comes when the live ones have ended.
+    pub fn stopping(self, status: &str) {
+        send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+
+    /// The configuration is being read again; to be followed by [`Self::ready`].
+    pub fn reloading(self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => send(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!(%error, "the service manager is not told of the reload"),
+        }
+    }
+
+    /// Feeds the watchdog, if the service manager asks for it, for as long as every loop of `health`
+    /// turns. On a thread of its own: it must work when the runtime does not.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start_watchdog(self, health: Arc<Health>) -> io::Result<Option<Watchdog>> {
+        let Some(deadline) = sd_notify::watchdog_enabled() else {
+            return Ok(None);
+        };
+        Watchdog::start(deadline, health, || send(&[NotifyState::Watchdog])).map(Some)
+    }
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}
+
+/// Feeds the watchdog until it is dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    /// Dropped to end the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Feeds twice within each `deadline`.
+    fn start(
+        deadline: Duration,
+        health: Arc<Health>,
+        feed: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = bounded::<()>(0);
+        let thread = std::thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(move || {
+                loop {
+                    let stalled = health.stalled(Instant::now());
+                    if stalled.is_empty() {
+                        feed();
+                    }
+                    for unhealthy in stalled {
+                        tracing::error!("the watchdog is not fed: {unhealthy}");
+                    }
+                    match stopped.recv_timeout(deadline / 2) {
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was logged when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_only_while_every_loop_turns() {
+        let health = Arc::new(Health::new(Instant::now()));
+        let heartbeat = health.watch("media thread 0", Duration::from_secs(60));
+        let (fed, meals) = bounded(64);
+        let feed = move || {
+            let _ = fed.try_send(());
+        };
+
+        let hungry =
+            Watchdog::start(Duration::from_millis(2), Arc::clone(&health), feed.clone()).unwrap();
+        assert_eq!(
+            meals.recv_timeout(Duration::from_millis(20)),
+            Err(RecvTimeoutError::Timeout)
+        );
+        heartbeat.beat(Instant::now());
+        assert_eq!(meals.recv_timeout(Duration::from_secs(10)), Ok(()));
+        drop(hungry);
+    }
+}
