@@ -1,1 +1,123 @@
-//! The wire layer: bytes to messages and back. The only module that names `rsip`.
+//! The wire layer: bytes to messages and back (RFC 3261 sections 7, 18.3, 19.1, 20 and 25).
+//!
+//! ```text
+//! datagram → parse (framing, unfolding, start line, headers, checks) → Message
+//!            lexer ◄ host, parameters ◄ uri, via ◄ name_addr
+//! Message  → write (one buffer, Content-Length computed) → bytes
+//! ```
+//!
+//! It owns the grammar and its limits. What a message means (transactions, dialogs, whether a
+//! method or an extension is supported) is left to others. Header values are text until somebody
+//! asks for them typed; what RFC 3261 wants refused is checked while reading, without allocating.
+//!
+//! rsip gives the vocabulary (header kinds and the header list, methods, status codes). Its parser
+//! is not used: it refuses or loses too much of what real peers send. No other module names it.
+
+mod cseq;
+mod headers;
+mod host;
+mod lexer;
+mod method;
+mod name_addr;
+mod parameters;
+mod parse;
+mod status;
+mod uri;
+mod via;
+mod write;
+
+pub use cseq::CSeq;
+pub use headers::Headers;
+pub use host::Host;
+pub use lexer::Malformed;
+pub use method::{Method, Token};
+pub use name_addr::NameAddr;
+pub use parameters::Parameters;
+pub use parse::{
+    MAX_HEADER_BYTES, MAX_HEADERS, MAX_MESSAGE_BYTES, ParseError, ParseErrorKind, parse_datagram,
+};
+pub use status::{StatusClass, StatusCode};
+pub use uri::{MAX_URI_BYTES, OtherUri, SipUri, Uri};
+pub use via::Via;
+
+/// A SIP message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A request.
+    Request(Request),
+    /// A response.
+    Response(Response),
+}
+
+/// A request: `METHOD uri SIP/2.0`, headers, body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked.
+    pub method: Method,
+    /// The Request-URI.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body, uninterpreted.
+    pub body: Vec<u8>,
+}
+
+/// A response: `SIP/2.0 status reason`, headers, body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// What became of the request.
+    pub status: StatusCode,
+    /// The reason phrase; may be empty.
+    pub reason: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body, uninterpreted.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without headers and body.
+    pub fn new(method: Method, uri: impl Into<Uri>) -> Self {
+        Self {
+            method,
+            uri: uri.into(),
+            headers: Headers::new(),
+            body: Vec::new(),
+        }
+    }
+}
+
+impl Response {
+    /// A response with its status's own reason phrase, without headers and body.
+    pub fn new(status: StatusCode) -> Self {
+        Self {
+            status,
+            reason: status.default_reason().to_owned(),
+            headers: Headers::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// A response to a request, with what RFC 3261 section 8.2.6.2 copies: every Via in order, From,
+    /// To (its tag is the caller's to add), Call-ID and CSeq.
+    pub fn to_request(request: &Request, status: StatusCode) -> Self {
+        let mut response = Self::new(status);
+        response.copy_from(&request.headers);
+        response
+    }
+
+    fn copy_from(&mut self, headers: &Headers) {
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            for value in headers.get_all(name) {
+                self.headers.push_read(name, value.to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod losses;
+#[cfg(test)]
+mod robustness;
+#[cfg(test)]
+mod torture;

@@ -1,0 +1,431 @@
+//! The header list: ordered, any case, compact names, typed views that parse when asked.
+//!
+//! rsip keeps the list and names the header kinds; reading and writing values is ours.
+
+use rsip::headers as kinds;
+use rsip::headers::{Header, UntypedHeader as _};
+
+use super::cseq::CSeq;
+use super::lexer::{Malformed, is_token_byte, malformed, split, trim};
+use super::name_addr::NameAddr;
+use super::via::Via;
+
+/// Headers in wire order. Names compare without case, and a compact name is its long one.
+///
+/// Content-Length is not among them: it belongs to the framing, is taken off when a message is
+/// read and computed from the body when one is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(kinds::Headers);
+
+/// The header kinds: name on the wire, rsip's name.
+macro_rules! header_kinds {
+    ($($name:literal $kind:ident),* $(,)?) => {
+        /// A header of the kind that the name says; an unknown name is kept as it is.
+        fn header_of_kind(name: &str, value: String) -> Header {
+            match name {
+                $(_ if name.eq_ignore_ascii_case($name) => Header::$kind(kinds::$kind::new(value)),)*
+                _ => Header::Other(name.to_owned(), value),
+            }
+        }
+
+        /// The name it has on the wire.
+        fn name_of(header: &Header) -> &str {
+            match header {
+                $(Header::$kind(_) => $name,)*
+                Header::Other(name, _) => name,
+            }
+        }
+
+        /// Its value.
+        fn value_of(header: &Header) -> &str {
+            match header {
+                $(Header::$kind(header) => header.value(),)*
+                Header::Other(_, value) => value,
+            }
+        }
+    };
+}
+
+// The commonest come first, since a name is looked for from the top.
+header_kinds! {
+    "Via" Via, "From" From, "To" To, "Call-ID" CallId, "CSeq" CSeq, "Contact" Contact,
+    "Max-Forwards" MaxForwards, "Content-Type" ContentType, "Content-Length" ContentLength,
+    "Record-Route" RecordRoute, "Route" Route, "Allow" Allow, "Supported" Supported,
+    "User-Agent" UserAgent, "Server" Server, "Require" Require, "Accept" Accept,
+    "Accept-Encoding" AcceptEncoding, "Accept-Language" AcceptLanguage, "Alert-Info" AlertInfo,
+    "Authentication-Info" AuthenticationInfo, "Authorization" Authorization,
+    "Call-Info" CallInfo, "Content-Disposition" ContentDisposition,
+    "Content-Encoding" ContentEncoding, "Content-Language" ContentLanguage, "Date" Date,
+    "Error-Info" ErrorInfo, "Event" Event, "Expires" Expires, "In-Reply-To" InReplyTo,
+    "MIME-Version" MimeVersion, "Min-Expires" MinExpires, "Organization" Organization,
+    "Priority" Priority, "Proxy-Authenticate" ProxyAuthenticate,
+    "Proxy-Authorization" ProxyAuthorization, "Proxy-Require" ProxyRequire,
+    "Reply-To" ReplyTo, "Retry-After" RetryAfter, "Subject" Subject,
+    "Subscription-State" SubscriptionState, "Timestamp" Timestamp, "Unsupported" Unsupported,
+    "Warning" Warning, "WWW-Authenticate" WwwAuthenticate,
+}
+
+/// The long name of a compact one (the IANA registry of SIP header fields); other names as they are.
+fn long_name(name: &str) -> &str {
+    let &[letter] = name.as_bytes() else {
+        return name;
+    };
+    match letter.to_ascii_lowercase() {
+        b'a' => "Accept-Contact",
+        b'b' => "Referred-By",
+        b'c' => "Content-Type",
+        b'd' => "Request-Disposition",
+        b'e' => "Content-Encoding",
+        b'f' => "From",
+        b'i' => "Call-ID",
+        b'j' => "Reject-Contact",
+        b'k' => "Supported",
+        b'l' => "Content-Length",
+        b'm' => "Contact",
+        b'n' => "Identity-Info",
+        b'o' => "Event",
+        b'r' => "Refer-To",
+        b's' => "Subject",
+        b't' => "To",
+        b'u' => "Allow-Events",
+        b'v' => "Via",
+        b'x' => "Session-Expires",
+        b'y' => "Identity",
+        _ => name,
+    }
+}
+
+impl Headers {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// None yet, with room for this many.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count).into())
+    }
+
+    /// The first value under a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_all(name).next()
+    }
+
+    /// Every value under a name, in order. Comma lists of Via, Contact, Route and Record-Route were
+    /// split when the message was read; other headers' are as written.
+    pub fn get_all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        let name = long_name(name);
+        self.0
+            .iter()
+            .filter(move |header| name_of(header).eq_ignore_ascii_case(name))
+            .map(value_of)
+    }
+
+    /// Whether there is a header of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Names and values in wire order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|header| (name_of(header), value_of(header)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.iter().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a header at the end.
+    ///
+    /// Nothing given here can split a header: a line break in the value is replaced by a space, and
+    /// a character that no name may have by `-`.
+    pub fn push(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push(safe_header(name, value.into()));
+    }
+
+    /// Adds a header before all others; see [`push`](Self::push).
+    pub fn push_front(&mut self, name: &str, value: impl Into<String>) {
+        self.with_list(|list| list.insert(0, safe_header(name, value.into())));
+    }
+
+    /// Gives a name this one value, in the place of the first there was, or at the end; see
+    /// [`push`](Self::push).
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        let name = long_name(name);
+        let place = self
+            .0
+            .iter()
+            .position(|header| name_of(header).eq_ignore_ascii_case(name));
+        let header = safe_header(name, value.into());
+        self.remove(name);
+        match place {
+            Some(place) => self.with_list(|list| list.insert(place, header)),
+            None => self.0.push(header),
+        }
+    }
+
+    /// Takes every header of a name away.
+    pub fn remove(&mut self, name: &str) {
+        let name = long_name(name);
+        self.0
+            .retain(|header| !name_of(header).eq_ignore_ascii_case(name));
+    }
+
+    /// Puts this hop in the place of the topmost one.
+    pub fn set_top_via(&mut self, via: &Via) {
+        let rewritten = safe_header("Via", via.to_string());
+        self.with_list(|list| {
+            match list
+                .iter_mut()
+                .find(|header| matches!(header, Header::Via(_)))
+            {
+                Some(top) => *top = rewritten,
+                None => list.insert(0, rewritten),
+            }
+        });
+    }
+
+    /// Every Via, topmost first.
+    ///
+    /// # Errors
+    /// When one is malformed.
+    pub fn vias(&self) -> Result<Vec<Via>, Malformed> {
+        self.list("Via").map(Via::parse).collect()
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    /// When it is missing or malformed.
+    pub fn top_via(&self) -> Result<Via, Malformed> {
+        self.list("Via")
+            .next()
+            .ok_or(malformed("Via"))
+            .and_then(Via::parse)
+    }
+
+    /// From.
+    ///
+    /// # Errors
+    /// When it is missing or malformed.
+    pub fn from_(&self) -> Result<NameAddr, Malformed> {
+        self.get("From")
+            .ok_or(malformed("From"))
+            .and_then(NameAddr::parse)
+    }
+
+    /// To.
+    ///
+    /// # Errors
+    /// When it is missing or malformed.
+    pub fn to(&self) -> Result<NameAddr, Malformed> {
+        self.get("To")
+            .ok_or(malformed("To"))
+            .and_then(NameAddr::parse)
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> Option<&str> {
+        self.get("Call-ID")
+    }
+
+    /// CSeq.
+    ///
+    /// # Errors
+    /// When it is missing or malformed.
+    pub fn cseq(&self) -> Result<CSeq, Malformed> {
+        self.get("CSeq")
+            .ok_or(malformed("CSeq"))
+            .and_then(CSeq::parse)
+    }
+
+    /// Every Contact, in order.
+    ///
+    /// # Errors
+    /// When one is malformed; the `*` of a REGISTER is no address and counts as such.
+    pub fn contacts(&self) -> Result<Vec<NameAddr>, Malformed> {
+        self.list("Contact").map(NameAddr::parse).collect()
+    }
+
+    /// Every Record-Route, in order.
+    ///
+    /// # Errors
+    /// When one is malformed.
+    pub fn record_routes(&self) -> Result<Vec<NameAddr>, Malformed> {
+        self.list("Record-Route").map(NameAddr::parse).collect()
+    }
+
+    /// Every Route, in order.
+    ///
+    /// # Errors
+    /// When one is malformed.
+    pub fn routes(&self) -> Result<Vec<NameAddr>, Malformed> {
+        self.list("Route").map(NameAddr::parse).collect()
+    }
+
+    /// Max-Forwards, 0 to 255; `None` when absent or out of range.
+    pub fn max_forwards(&self) -> Option<u8> {
+        self.get("Max-Forwards")?.parse().ok()
+    }
+
+    /// Content-Type, with its parameters.
+    pub fn content_type(&self) -> Option<&str> {
+        self.get("Content-Type")
+    }
+
+    /// The option tags of Require.
+    pub fn require(&self) -> Vec<&str> {
+        self.tokens("Require").collect()
+    }
+
+    /// The option tags of Supported.
+    pub fn supported(&self) -> Vec<&str> {
+        self.tokens("Supported").collect()
+    }
+
+    /// The members of a list header (Allow, Accept, Require, …) over all its lines. Empty ones,
+    /// which the grammar allows for some, are left out.
+    pub fn tokens<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.list(name).filter(|member| !member.is_empty())
+    }
+
+    /// The members of a list header over all its lines, empty ones included.
+    pub(super) fn list<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.get_all(name).flat_map(|value| split(value, b','))
+    }
+
+    /// Adds a header as it was read: the name is a token, the value has no line break.
+    pub(super) fn push_read(&mut self, name: &str, value: String) {
+        self.0.push(header_of_kind(long_name(name), value));
+    }
+
+    /// rsip's list can only grow at its end, so it is opened for a moment.
+    fn with_list(&mut self, change: impl FnOnce(&mut Vec<Header>)) {
+        let mut list = Vec::from(std::mem::take(&mut self.0));
+        change(&mut list);
+        self.0 = list.into();
+    }
+}
+
+/// A header that cannot split: see [`Headers::push`].
+fn safe_header(name: &str, mut value: String) -> Header {
+    if value.contains(['\r', '\n']) {
+        value = value.replace(['\r', '\n'], " ");
+    }
+    // What is written must read back as it is.
+    if trim(&value).len() != value.len() {
+        value = trim(&value).to_owned();
+    }
+    let name = long_name(name);
+    match !name.is_empty() && name.bytes().all(is_token_byte) {
+        true => header_of_kind(name, value),
+        false => {
+            let is_token = |character: char| u8::try_from(character).is_ok_and(is_token_byte);
+            let name = name.replace(|character| !is_token(character), "-");
+            let name = if name.is_empty() {
+                "-".to_owned()
+            } else {
+                name
+            };
+            Header::Other(name, value)
+        }
+    }
+}
+
+/// The long name of a header, for the parser's own decisions.
+pub(super) fn canonical_name(name: &str) -> &str {
+    long_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_without_case_and_compact_forms_are_the_same_header() {
+        let mut headers = Headers::new();
+        headers.push("v", "SIP/2.0/UDP a");
+        headers.push("vIA", "SIP/2.0/UDP b");
+        headers.push("x", "1800");
+        headers.push("x-Own", "kept");
+        assert_eq!(
+            headers.get_all("Via").collect::<Vec<_>>(),
+            ["SIP/2.0/UDP a", "SIP/2.0/UDP b"]
+        );
+        assert_eq!(headers.get("V"), Some("SIP/2.0/UDP a"));
+        assert_eq!(headers.get("session-expires"), Some("1800"));
+        assert_eq!(headers.get("X-OWN"), Some("kept"));
+        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Via", "Via", "Session-Expires", "x-Own"]);
+    }
+
+    #[test]
+    fn set_keeps_the_place_and_removes_the_others() {
+        let mut headers = Headers::new();
+        for (name, value) in [("To", "a"), ("Contact", "b"), ("From", "c"), ("m", "d")] {
+            headers.push(name, value);
+        }
+        headers.set("m", "<sip:h>");
+        headers.set("Server", "offhook");
+        headers.push_front("Via", "SIP/2.0/UDP h");
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(
+            all,
+            [
+                ("Via", "SIP/2.0/UDP h"),
+                ("To", "a"),
+                ("Contact", "<sip:h>"),
+                ("From", "c"),
+                ("Server", "offhook")
+            ]
+        );
+    }
+
+    #[test]
+    fn lists_over_several_lines_are_one_list() {
+        let mut headers = Headers::new();
+        headers.push("Require", "100rel ,timer");
+        headers.push("Supported", "");
+        headers.push("Require", "x");
+        headers.push("Route", r#""a,b" <sip:a,1@h;lr>, <sip:c@h>"#);
+        assert_eq!(headers.require(), ["100rel", "timer", "x"]);
+        assert!(headers.supported().is_empty());
+        assert_eq!(headers.routes().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn neither_a_value_nor_a_name_can_split_a_header() {
+        let mut headers = Headers::new();
+        headers.push("Sub ject:", "a\r\nEvil: yes\r\n\r\n");
+        headers.push("", "x");
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(all, [("Sub-ject-", "a  Evil: yes"), ("-", "x")]);
+    }
+
+    #[test]
+    fn the_top_via_is_replaced_in_its_place() {
+        let mut headers = Headers::new();
+        headers.push("To", "<sip:h>");
+        headers.push("Via", "SIP/2.0/UDP a;rport;branch=z9hG4bK1");
+        headers.push("Via", "SIP/2.0/UDP b;branch=z9hG4bK2");
+        let mut via = headers.top_via().unwrap();
+        via.set_received_rport("192.0.2.1:5".parse().unwrap());
+        headers.set_top_via(&via);
+        assert_eq!(
+            headers.get("Via"),
+            Some("SIP/2.0/UDP a;rport=5;branch=z9hG4bK1;received=192.0.2.1")
+        );
+        assert_eq!(headers.vias().unwrap().len(), 2);
+    }
+}
