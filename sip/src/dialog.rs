@@ -43,19 +43,24 @@ pub(crate) struct OutOfOrder;
 
 impl Dialog {
     /// The dialog that our 1xx or 2xx with `id.local_tag` makes of an INVITE (12.1.1).
-    pub(crate) fn as_server(
-        id: DialogId,
-        invite: &Request,
-        cseq: u32,
-    ) -> Result<Self, NoDialog> {
-        let header = |name| invite.headers.get(name).map(str::to_owned).ok_or(NoDialog(name));
+    pub(crate) fn as_server(id: DialogId, invite: &Request, cseq: u32) -> Result<Self, NoDialog> {
+        let header = |name| {
+            invite
+                .headers
+                .get(name)
+                .map(str::to_owned)
+                .ok_or(NoDialog(name))
+        };
         Ok(Self {
             local: with_tag(header("To")?, &id.local_tag),
             remote: header("From")?,
             local_cseq: 0,
             remote_cseq: Some(cseq),
             remote_target: sole_contact(&invite.headers)?,
-            route_set: invite.headers.record_routes().map_err(|_| NoDialog("Record-Route"))?,
+            route_set: invite
+                .headers
+                .record_routes()
+                .map_err(|_| NoDialog("Record-Route"))?,
             id,
         })
     }
@@ -67,12 +72,22 @@ impl Dialog {
         invite_cseq: u32,
         response: &Response,
     ) -> Result<Self, NoDialog> {
-        let mut route_set =
-            response.headers.record_routes().map_err(|_| NoDialog("Record-Route"))?;
+        let mut route_set = response
+            .headers
+            .record_routes()
+            .map_err(|_| NoDialog("Record-Route"))?;
         route_set.reverse();
         Ok(Self {
-            local: invite.headers.get("From").map(str::to_owned).ok_or(NoDialog("From"))?,
-            remote: response.headers.get("To").map(str::to_owned).ok_or(NoDialog("To"))?,
+            local: invite
+                .headers
+                .get("From")
+                .map(str::to_owned)
+                .ok_or(NoDialog("From"))?,
+            remote: response
+                .headers
+                .get("To")
+                .map(str::to_owned)
+                .ok_or(NoDialog("To"))?,
             local_cseq: invite_cseq,
             remote_cseq: None,
             remote_target: sole_contact(&response.headers)?,
@@ -88,7 +103,9 @@ impl Dialog {
 
     /// Where its next request is sent: the top route, or the remote target (12.2.1.1, 8.1.2).
     pub(crate) fn next_hop(&self) -> &Uri {
-        self.route_set.first().map_or(&self.remote_target, |route| &route.uri)
+        self.route_set
+            .first()
+            .map_or(&self.remote_target, |route| &route.uri)
     }
 
     /// A new request with the next CSeq. One counter serves every method, because a peer takes a
@@ -118,12 +135,9 @@ impl Dialog {
         Ok(())
     }
 
-    /// Takes the Contact of a target refresh request or its 2xx (12.2.1.2, 12.2.2); a message
-    /// without a readable one changes nothing.
-    pub(crate) fn refresh_target(&mut self, headers: &Headers) {
-        if let Ok(target) = sole_contact(headers) {
-            self.remote_target = target;
-        }
+    /// Takes the Contact of a target refresh request or of its 2xx (12.2.1.2, 12.2.2).
+    pub(crate) fn refresh_target(&mut self, target: &Uri) {
+        self.remote_target.clone_from(target);
     }
 
     fn build(&self, method: Method, cseq: u32) -> Request {
@@ -136,7 +150,14 @@ impl Dialog {
         request.headers.push("From", &self.local);
         request.headers.push("To", &self.remote);
         request.headers.push("Call-ID", &self.id.call_id);
-        request.headers.push("CSeq", CSeq { number: cseq, method }.to_string());
+        request.headers.push(
+            "CSeq",
+            CSeq {
+                number: cseq,
+                method,
+            }
+            .to_string(),
+        );
         request
     }
 
@@ -145,9 +166,10 @@ impl Dialog {
     fn uri_and_routes(&self) -> (Uri, Vec<String>) {
         match self.route_set.split_first() {
             None => (self.remote_target.clone(), Vec::new()),
-            Some((first, _)) if first.uri.is_lr() => {
-                (self.remote_target.clone(), self.route_set.iter().map(NameAddr::to_string).collect())
-            }
+            Some((first, _)) if first.uri.is_lr() => (
+                self.remote_target.clone(),
+                self.route_set.iter().map(NameAddr::to_string).collect(),
+            ),
             Some((strict, rest)) => {
                 let mut routes: Vec<String> = rest.iter().map(NameAddr::to_string).collect();
                 routes.push(format!("<{}>", self.remote_target));
@@ -173,7 +195,7 @@ fn with_tag(mut header: String, tag: &str) -> String {
 }
 
 /// The one Contact that a message which makes or refreshes a dialog must have (8.1.1.8).
-fn sole_contact(headers: &Headers) -> Result<Uri, NoDialog> {
+pub(crate) fn sole_contact(headers: &Headers) -> Result<Uri, NoDialog> {
     let mut contacts = headers.contacts().map_err(|_| NoDialog("Contact"))?;
     match (contacts.pop(), contacts.is_empty()) {
         (Some(contact), true) => Ok(contact.uri),
@@ -187,7 +209,9 @@ mod tests {
 
     fn dialog(record_routes: &[&str]) -> Dialog {
         let mut invite = Request::new(Method::Invite, Uri::parse("sip:us@198.51.100.1").unwrap());
-        invite.headers.push("From", "\"A\" <sip:a@example.net>;tag=far");
+        invite
+            .headers
+            .push("From", "\"A\" <sip:a@example.net>;tag=far");
         invite.headers.push("To", "<sip:us@198.51.100.1>");
         invite.headers.push("Contact", "<sip:a@10.0.0.7:5070;x=1>");
         for route in record_routes {
@@ -205,8 +229,14 @@ mod tests {
     fn without_routes_the_target_is_the_request_uri_and_the_tags_keep_their_sides() {
         let request = dialog(&[]).request(Method::Bye);
         assert_eq!(request.uri.to_string(), "sip:a@10.0.0.7:5070;x=1");
-        assert_eq!(request.headers.get("From"), Some("<sip:us@198.51.100.1>;tag=near"));
-        assert_eq!(request.headers.get("To"), Some("\"A\" <sip:a@example.net>;tag=far"));
+        assert_eq!(
+            request.headers.get("From"),
+            Some("<sip:us@198.51.100.1>;tag=near")
+        );
+        assert_eq!(
+            request.headers.get("To"),
+            Some("\"A\" <sip:a@example.net>;tag=far")
+        );
     }
 
     #[test]

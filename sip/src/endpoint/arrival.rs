@@ -34,18 +34,34 @@ impl Arrival {
         let mut top_via = request.headers.top_via()?;
         let reply_flow = source.response_flow(&top_via);
         let call_id = request.headers.call_id().unwrap_or_default().to_owned();
-        let from_tag = request.headers.from_()?.tag().unwrap_or_default().to_owned();
+        let from_tag = request
+            .headers
+            .from_()?
+            .tag()
+            .unwrap_or_default()
+            .to_owned();
         let to_tag = request.headers.to()?.tag().map(str::to_owned);
         let cseq = request.headers.cseq()?.number;
         let key = ServerKey::new(&top_via, &request.method, &call_id, cseq, &from_tag);
         top_via.set_received_rport(source.remote);
         request.headers.set_top_via(&top_via);
-        Ok(Self { request, key, call_id, from_tag, to_tag, cseq, source, reply_flow })
+        Ok(Self {
+            request,
+            key,
+            call_id,
+            from_tag,
+            to_tag,
+            cseq,
+            source,
+            reply_flow,
+        })
     }
 
     /// The dialog that it says it is in.
     pub(crate) fn dialog_id(&self) -> Option<DialogId> {
-        self.to_tag.as_deref().map(|local_tag| self.dialog_with(local_tag))
+        self.to_tag
+            .as_deref()
+            .map(|local_tag| self.dialog_with(local_tag))
     }
 
     /// The dialog that it makes or is in when our tag is `local_tag`.

@@ -38,14 +38,21 @@ impl Default for EndpointConfig {
 impl EndpointConfig {
     /// The host and port a peer reaches `flow.local` by.
     pub(crate) fn advertised(&self, flow: Flow) -> HostPort {
-        self.advertised.get(&flow.local).cloned().unwrap_or_else(|| HostPort::from(flow.local))
+        self.advertised
+            .get(&flow.local)
+            .cloned()
+            .unwrap_or_else(|| HostPort::from(flow.local))
     }
 
     /// The Contact we give on `flow`: address and, where it matters, transport, since peers have
     /// been seen to fail on any other parameter.
     pub(crate) fn contact(&self, flow: Flow) -> String {
         let Flow { transport, .. } = flow;
-        format!("<sip:{}{}>", self.advertised(flow), Transport::uri_parameter(transport))
+        format!(
+            "<sip:{}{}>",
+            self.advertised(flow),
+            Transport::uri_parameter(transport)
+        )
     }
 }
 
@@ -95,7 +102,10 @@ impl From<SocketAddr> for HostPort {
             SocketAddr::V4(v4) => Host::V4(*v4.ip()),
             SocketAddr::V6(v6) => Host::V6(*v6.ip()),
         };
-        Self { host, port: address.port() }
+        Self {
+            host,
+            port: address.port(),
+        }
     }
 }
 

@@ -8,10 +8,14 @@
 //!       ── arm ───────► timers
 //! ```
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
 
 use super::{
-    EndpointConfig, EndpointStatistics, Event, Flow, InviteId, Output,
+    EndpointConfig, EndpointStatistics, Event, ExtraHeaders, Flow, InviteId, Output,
     arrival::Arrival,
     identifiers::{Identifiers, SeededMap},
     timers::{Alarm, TimerQueue},
@@ -40,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) statistics: EndpointStatistics,
     pub(crate) clients: ClientTable,
     pub(crate) servers: ServerTable,
+    /// Client transactions without a final response, by where they were sent.
+    awaiting: BTreeSet<(SocketAddr, TransactionId)>,
     pub(crate) timers: TimerQueue,
     pub(crate) outputs: VecDeque<Output>,
     /// Which usage a request inside a dialog is for.
@@ -56,6 +62,7 @@ impl Core {
             servers: ServerTable::new(&identifiers),
             invites_by_dialog: identifiers.map(),
             transactions_by_merge_key: identifiers.map(),
+            awaiting: BTreeSet::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
             statistics: EndpointStatistics::default(),
@@ -82,7 +89,10 @@ impl Core {
     }
 
     pub(crate) fn pace(&self, flow: Flow) -> Pace {
-        Pace { timers: self.config.timers, reliable: flow.transport.is_reliable() }
+        Pace {
+            timers: self.config.timers,
+            reliable: flow.transport.is_reliable(),
+        }
     }
 
     /// Where a request inside `dialog` goes, given the flow its last message used.
@@ -107,7 +117,8 @@ impl Core {
 
     fn open(&mut self, arrival: &Arrival, machine: ServerMachine) -> TransactionId {
         let flow = arrival.reply_flow;
-        self.servers.open(arrival.key.clone(), ServerTransaction { flow, machine })
+        self.servers
+            .open(arrival.key.clone(), ServerTransaction { flow, machine })
     }
 
     /// Answers a request finally and at once, in a transaction opened for it.
@@ -134,7 +145,14 @@ impl Core {
         let response = self.response(arrival, status, local_tag, headers);
         let id = if arrival.request.method == Method::Invite {
             let local_tag = local_tag.to_owned();
-            self.open_invite(arrival, ServerInvite { usage: None, local_tag, merge_key: None })
+            self.open_invite(
+                arrival,
+                ServerInvite {
+                    usage: None,
+                    local_tag,
+                    merge_key: None,
+                },
+            )
         } else {
             let machine = non_invite_server::NonInviteServer::start(self.pace(arrival.reply_flow));
             self.open(arrival, ServerMachine::NonInvite(machine))
@@ -149,7 +167,9 @@ impl Core {
         status: StatusCode,
         headers: &[(&str, &str)],
     ) {
-        let tag = self.identifiers.stateless_tag(&arrival.call_id, &arrival.from_tag);
+        let tag = self
+            .identifiers
+            .stateless_tag(&arrival.call_id, &arrival.from_tag);
         let response = self.response(arrival, status, &tag, headers);
         self.transmit(arrival.reply_flow, response.to_bytes());
     }
@@ -168,7 +188,9 @@ impl Core {
         for (name, value) in headers {
             response.headers.push(name, *value);
         }
-        response.headers.push("Server", self.config.user_agent.as_str());
+        response
+            .headers
+            .push("Server", self.config.user_agent.as_str());
         response
     }
 
@@ -185,7 +207,9 @@ impl Core {
         bytes: Vec<u8>,
         now: Instant,
     ) {
-        let Some(transaction) = self.servers.get_mut(id) else { return };
+        let Some(transaction) = self.servers.get_mut(id) else {
+            return;
+        };
         let step = match &mut transaction.machine {
             ServerMachine::Invite(machine, _) => machine.handle(match status {
                 100..=199 => invite_server::Input::Provisional(bytes),
@@ -202,13 +226,17 @@ impl Core {
 
     /// Does what a server machine asked for.
     pub(crate) fn follow_server(&mut self, id: TransactionId, step: Step, now: Instant) {
-        let Some(transaction) = self.servers.get(id) else { return };
+        let Some(transaction) = self.servers.get(id) else {
+            return;
+        };
         let (flow, terminated) = (transaction.flow, transaction.machine.is_terminated());
         self.send_and_arm(flow, step, now, |timer| Alarm::Server(id, timer));
         if !terminated {
             return;
         }
-        let Some(closed) = self.servers.close(id) else { return };
+        let Some(closed) = self.servers.close(id) else {
+            return;
+        };
         if let ServerMachine::Invite(_, invite) = closed.machine
             && let Some(key) = invite.merge_key
             && self.transactions_by_merge_key.get(&key) == Some(&id)
@@ -219,12 +247,32 @@ impl Core {
 
     /// Does what a client machine asked for.
     pub(crate) fn follow_client(&mut self, id: TransactionId, step: Step, now: Instant) {
-        let Some(transaction) = self.clients.get(id) else { return };
+        let Some(transaction) = self.clients.get(id) else {
+            return;
+        };
         let (flow, terminated) = (transaction.flow, transaction.machine.is_terminated());
+        if transaction.machine.awaits_final_response() {
+            self.awaiting.insert((flow.remote, id));
+        } else {
+            self.awaiting.remove(&(flow.remote, id));
+        }
         self.send_and_arm(flow, step, now, |timer| Alarm::Client(id, timer));
         if terminated {
             self.clients.close(id);
         }
+    }
+
+    /// Drops a client transaction before its time.
+    pub(crate) fn close_client(&mut self, id: TransactionId) {
+        if let Some(closed) = self.clients.close(id) {
+            self.awaiting.remove(&(closed.flow.remote, id));
+        }
+    }
+
+    /// The client transactions that wait for an answer from `remote`.
+    pub(crate) fn clients_awaiting(&self, remote: SocketAddr) -> Vec<TransactionId> {
+        let all = (remote, TransactionId::FIRST)..=(remote, TransactionId::LAST);
+        self.awaiting.range(all).map(|(_, id)| *id).collect()
     }
 
     fn send_and_arm(
@@ -266,7 +314,10 @@ impl Core {
     ) -> TransactionId {
         let (machine, step) =
             non_invite_client::NonInviteClient::start(self.pace(flow), request.to_bytes());
-        let key = ClientKey { branch, method: request.method };
+        let key = ClientKey {
+            branch,
+            method: request.method,
+        };
         let transaction = ClientTransaction {
             flow,
             role,
@@ -291,25 +342,45 @@ impl Core {
         let (machine, step) =
             invite_client::InviteClient::start(self.pace(flow), request.to_bytes());
         request.body = Vec::new();
-        let sent = Box::new(SentInvite { request, cseq, acks: Vec::new() });
+        let sent = Box::new(SentInvite {
+            request,
+            cseq,
+            acks: Vec::new(),
+        });
         let transaction = ClientTransaction {
             flow,
             role,
             machine: ClientMachine::Invite(machine, sent),
         };
-        let id = self.clients.open(ClientKey { branch, method: Method::Invite }, transaction);
+        let id = self.clients.open(
+            ClientKey {
+                branch,
+                method: Method::Invite,
+            },
+            transaction,
+        );
         self.follow_client(id, step, now);
         id
     }
 
     /// Sends CANCEL for an INVITE of ours (RFC 3261 9.1): same hop, same branch.
     pub(crate) fn cancel(&mut self, invite: TransactionId, now: Instant) {
-        let Some(transaction) = self.clients.get(invite) else { return };
-        let ClientMachine::Invite(_, sent) = &transaction.machine else { return };
+        let Some(transaction) = self.clients.get(invite) else {
+            return;
+        };
+        let ClientMachine::Invite(_, sent) = &transaction.machine else {
+            return;
+        };
         let (mut cancel, flow) = (sent.cancel(), transaction.flow);
-        cancel.headers.push("User-Agent", self.config.user_agent.as_str());
+        cancel
+            .headers
+            .push("User-Agent", self.config.user_agent.as_str());
         let branch = cancel.headers.top_via().ok();
-        let branch = branch.as_ref().and_then(|via| via.branch()).unwrap_or_default().to_owned();
+        let branch = branch
+            .as_ref()
+            .and_then(|via| via.branch())
+            .unwrap_or_default()
+            .to_owned();
         self.request_with_branch(cancel, branch, flow, ClientRole::Unattended, now);
     }
 
@@ -331,9 +402,38 @@ impl Core {
             && let ClientMachine::Invite(_, sent) = &mut transaction.machine
         {
             let remote_tag = dialog.id().remote_tag.clone();
-            sent.acks.push(SentAck { remote_tag, flow, bytes: bytes.clone() });
+            sent.acks.push(SentAck {
+                remote_tag,
+                flow,
+                bytes: bytes.clone(),
+            });
         }
         self.transmit(flow, bytes);
+    }
+
+    /// Sends BYE.
+    pub(crate) fn send_bye(
+        &mut self,
+        dialog: &mut Dialog,
+        flow: Flow,
+        extra: ExtraHeaders<'_>,
+        role: ClientRole,
+        now: Instant,
+    ) {
+        let mut bye = dialog.request(Method::Bye);
+        for (name, value) in extra {
+            bye.headers.push(name, *value);
+        }
+        let flow = self.flow_of(dialog, flow);
+        self.request(bye, flow, role, now);
+    }
+
+    /// The INVITE of a client transaction.
+    pub(crate) fn sent_invite(&self, id: TransactionId) -> Option<&SentInvite> {
+        match &self.clients.get(id)?.machine {
+            ClientMachine::Invite(_, sent) => Some(sent),
+            ClientMachine::NonInvite(_) => None,
+        }
     }
 
     /// Puts our Via on top of a request, and our name.
@@ -344,7 +444,9 @@ impl Core {
             self.config.advertised(flow),
         );
         request.headers.push_front("Via", via);
-        request.headers.push("User-Agent", self.config.user_agent.as_str());
+        request
+            .headers
+            .push("User-Agent", self.config.user_agent.as_str());
     }
 
     /// Makes a dialog findable.

@@ -130,7 +130,11 @@ fn reach(address: IpAddr) -> Reach {
         }
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
     };
-    if local { Reach::ThisNetwork } else { Reach::Everywhere }
+    if local {
+        Reach::ThisNetwork
+    } else {
+        Reach::Everywhere
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +167,10 @@ mod tests {
 
     #[test]
     fn a_connection_is_kept_whatever_the_next_hop_says() {
-        let tls = Flow { transport: Transport::Tls, ..flow("203.0.113.9:40000") };
+        let tls = Flow {
+            transport: Transport::Tls,
+            ..flow("203.0.113.9:40000")
+        };
         let next_hop = Host::V4(Ipv4Addr::new(203, 0, 113, 80));
         assert_eq!(tls.request_flow(&next_hop, Some(5061)), tls);
     }

@@ -41,7 +41,10 @@ pub(crate) struct Identifiers {
 
 impl Identifiers {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { hash: SeededHash { seed }, counter: 0 }
+        Self {
+            hash: SeededHash { seed },
+            counter: 0,
+        }
     }
 
     /// An empty map with this endpoint's hashing.
@@ -72,7 +75,10 @@ impl Identifiers {
     /// The To tag of a response sent without a transaction: a retransmitted request gets the same
     /// one (RFC 3261 8.2.7), and ordinary tags are not predictable from it.
     pub(crate) fn stateless_tag(&self, call_id: &str, branch: &str) -> String {
-        format!("{:016x}", self.hash.hash_one(("stateless", call_id, branch)))
+        format!(
+            "{:016x}",
+            self.hash.hash_one(("stateless", call_id, branch))
+        )
     }
 
     /// A number below `bound`, for back-off (RFC 3261 14.1).
@@ -99,8 +105,11 @@ mod tests {
 
     #[test]
     fn identifiers_differ_from_each_other_and_between_seeds_and_repeat_with_a_seed() {
-        let (mut one, mut other, mut same) =
-            (Identifiers::new(1), Identifiers::new(2), Identifiers::new(1));
+        let (mut one, mut other, mut same) = (
+            Identifiers::new(1),
+            Identifiers::new(2),
+            Identifiers::new(1),
+        );
         let tags = [one.tag(), one.tag(), other.tag()];
         assert!(tags[0] != tags[1] && tags[0] != tags[2]);
         assert_eq!(tags[0], same.tag());

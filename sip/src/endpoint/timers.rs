@@ -43,7 +43,11 @@ struct Entry {
 impl TimerQueue {
     pub(crate) fn arm(&mut self, alarm: Alarm, at: Instant) {
         self.armed += 1;
-        self.heap.push(Reverse(Entry { at, order: self.armed, alarm }));
+        self.heap.push(Reverse(Entry {
+            at,
+            order: self.armed,
+            alarm,
+        }));
     }
 
     /// The earliest instant at which something fires.

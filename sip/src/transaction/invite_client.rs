@@ -71,12 +71,19 @@ impl InviteClient {
             .transmit(invite.clone())
             .arm(Timer::B, pace.timers.timeout())
             .arm_unless_reliable(&pace, Timer::A, interval);
-        (Self { pace, state: State::Calling { invite, interval } }, step)
+        (
+            Self {
+                pace,
+                state: State::Calling { invite, interval },
+            },
+            step,
+        )
     }
 
     /// Takes one input through figure 5.
     pub(crate) fn handle(&mut self, input: Input) -> Step {
-        let (next, step) = self.next(mem::replace(&mut self.state, State::Terminated), input);
+        let state = mem::replace(&mut self.state, State::Terminated);
+        let (next, step) = next(&self.pace, state, input);
         self.state = next;
         step
     }
@@ -90,67 +97,66 @@ impl InviteClient {
     pub(crate) fn awaits_final_response(&self) -> bool {
         matches!(self.state, State::Calling { .. } | State::Proceeding)
     }
+}
 
-    fn next(&self, state: State, input: Input) -> (State, Step) {
-        let timers = &self.pace.timers;
-        let quiet = Step::default;
-        match (state, input) {
-            (State::Calling { invite, interval }, Input::Timer(Timer::A)) => {
-                // The INVITE doubles without a ceiling (17.1.1.2); timer B ends it.
-                let interval = interval * 2;
-                let step = quiet().transmit(invite.clone()).arm(Timer::A, interval);
-                (State::Calling { invite, interval }, step)
-            }
-            (State::Calling { .. }, Input::Timer(Timer::B)) => {
-                (State::Terminated, quiet().fail(Failure::TimedOut))
-            }
-            (state @ State::Calling { .. }, Input::Timer(_)) => (state, quiet()),
-            (State::Calling { .. } | State::Proceeding, Input::Provisional) => {
-                (State::Proceeding, quiet().pass_up())
-            }
-            (State::Calling { .. } | State::Proceeding, Input::Success) => {
-                (State::Accepted, quiet().pass_up().arm(Timer::M, timers.timeout()))
-            }
-            (State::Calling { .. } | State::Proceeding, Input::Failure { ack }) => {
-                let wait = self.pace.unreliable_wait(timers.d);
-                let step = quiet().pass_up().transmit(ack.clone()).arm(Timer::D, wait);
-                (State::Completed { ack }, step)
-            }
-            (
-                State::Calling { .. } | State::Proceeding | State::Completed { .. },
-                Input::TransportFailed,
-            ) => (State::Terminated, quiet().fail(Failure::TransportFailed)),
-            (State::Proceeding, Input::Timer(_)) => (State::Proceeding, quiet()),
-
-            (State::Completed { ack }, Input::Failure { .. }) => {
-                let step = quiet().transmit(ack.clone());
-                (State::Completed { ack }, step)
-            }
-            (State::Completed { .. }, Input::Timer(Timer::D)) => (State::Terminated, quiet()),
-            (
-                state @ State::Completed { .. },
-                Input::Timer(_) | Input::Provisional | Input::Success,
-            ) => (state, quiet()),
-
-            (State::Accepted, Input::Success) => (State::Accepted, quiet().pass_up()),
-            (State::Accepted, Input::Timer(Timer::M)) => (State::Terminated, quiet()),
-            (
-                State::Accepted,
-                Input::Timer(_)
-                | Input::Provisional
-                | Input::Failure { .. }
-                | Input::TransportFailed,
-            ) => (State::Accepted, quiet()),
-
-            (
-                State::Terminated,
-                Input::Provisional
-                | Input::Success
-                | Input::Failure { .. }
-                | Input::Timer(_)
-                | Input::TransportFailed,
-            ) => (State::Terminated, quiet()),
+/// Figure 5, arm by arm.
+fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
+    let timers = &pace.timers;
+    let quiet = Step::default;
+    match (state, input) {
+        (State::Calling { invite, interval }, Input::Timer(Timer::A)) => {
+            // The INVITE doubles without a ceiling (17.1.1.2); timer B ends it.
+            let interval = interval * 2;
+            let step = quiet().transmit(invite.clone()).arm(Timer::A, interval);
+            (State::Calling { invite, interval }, step)
         }
+        (State::Calling { .. }, Input::Timer(Timer::B)) => {
+            (State::Terminated, quiet().fail(Failure::TimedOut))
+        }
+        (state @ State::Calling { .. }, Input::Timer(_)) => (state, quiet()),
+        (State::Calling { .. } | State::Proceeding, Input::Provisional) => {
+            (State::Proceeding, quiet().pass_up())
+        }
+        (State::Calling { .. } | State::Proceeding, Input::Success) => (
+            State::Accepted,
+            quiet().pass_up().arm(Timer::M, timers.timeout()),
+        ),
+        (State::Calling { .. } | State::Proceeding, Input::Failure { ack }) => {
+            let wait = pace.unreliable_wait(timers.d);
+            let step = quiet().pass_up().transmit(ack.clone()).arm(Timer::D, wait);
+            (State::Completed { ack }, step)
+        }
+        (
+            State::Calling { .. } | State::Proceeding | State::Completed { .. },
+            Input::TransportFailed,
+        ) => (State::Terminated, quiet().fail(Failure::TransportFailed)),
+        (State::Proceeding, Input::Timer(_)) => (State::Proceeding, quiet()),
+
+        (State::Completed { ack }, Input::Failure { .. }) => {
+            let step = quiet().transmit(ack.clone());
+            (State::Completed { ack }, step)
+        }
+        (State::Completed { .. }, Input::Timer(Timer::D)) => (State::Terminated, quiet()),
+        (
+            state @ State::Completed { .. },
+            Input::Timer(_) | Input::Provisional | Input::Success,
+        ) => (state, quiet()),
+
+        (State::Accepted, Input::Success) => (State::Accepted, quiet().pass_up()),
+        (State::Accepted, Input::Timer(Timer::M)) => (State::Terminated, quiet()),
+        (
+            State::Accepted,
+            Input::Timer(_) | Input::Provisional | Input::Failure { .. } | Input::TransportFailed,
+        ) => (State::Accepted, quiet()),
+
+        (
+            State::Terminated,
+            Input::Provisional
+            | Input::Success
+            | Input::Failure { .. }
+            | Input::Timer(_)
+            | Input::TransportFailed,
+        ) => (State::Terminated, quiet()),
     }
 }
 
@@ -191,11 +197,18 @@ mod tests {
     #[test]
     fn a_refusal_is_acked_once_for_each_copy_and_passed_up_once() {
         let mut machine = started(udp());
-        let step = machine.handle(Input::Failure { ack: b"ACK".to_vec() });
+        let step = machine.handle(Input::Failure {
+            ack: b"ACK".to_vec(),
+        });
         assert!(step.pass_up);
         assert_eq!(step.arm[0], Some((Timer::D, Duration::from_secs(32))));
-        let again = machine.handle(Input::Failure { ack: b"ACK".to_vec() });
-        assert_eq!((again.pass_up, again.transmit.as_deref()), (false, Some(&b"ACK"[..])));
+        let again = machine.handle(Input::Failure {
+            ack: b"ACK".to_vec(),
+        });
+        assert_eq!(
+            (again.pass_up, again.transmit.as_deref()),
+            (false, Some(&b"ACK"[..]))
+        );
         machine.handle(Input::Timer(Timer::D));
         assert!(machine.is_terminated());
     }
@@ -204,7 +217,10 @@ mod tests {
     fn each_2xx_is_passed_up_for_64_t1() {
         let mut machine = started(udp());
         let step = machine.handle(Input::Success);
-        assert_eq!((step.pass_up, step.arm[0]), (true, Some((Timer::M, 64 * T1))));
+        assert_eq!(
+            (step.pass_up, step.arm[0]),
+            (true, Some((Timer::M, 64 * T1)))
+        );
         assert!(machine.handle(Input::Success).pass_up);
         machine.handle(Input::Timer(Timer::M));
         assert!(machine.is_terminated());
@@ -214,7 +230,9 @@ mod tests {
     fn over_a_reliable_transport_there_is_no_timer_a_and_timer_d_is_zero() {
         let (mut machine, step) = InviteClient::start(tcp(), b"INVITE".to_vec());
         assert_eq!(step.arm, [Some((Timer::B, 64 * T1)), None]);
-        let step = machine.handle(Input::Failure { ack: b"ACK".to_vec() });
+        let step = machine.handle(Input::Failure {
+            ack: b"ACK".to_vec(),
+        });
         assert_eq!(step.arm[0], Some((Timer::D, Duration::ZERO)));
     }
 

@@ -1,33 +1,35 @@
 //! INVITE server transaction: RFC 3261 17.2.1, figure 7, as corrected by RFC 6026 figure 5.
 //!
 //! ```text
-//!                                     |INVITE
-//!                                     |pass INVITE to TU
-//!                  INVITE             V
-//!                  send response+------------+
-//!                      +--------|            |--------+ 101-199 from TU
-//!                      +------->| Proceeding |<-------+ send response
-//!                               |            |--------------------+
-//!                               +------------+                    |
-//!             300-699 from TU      |       |                      |
-//!             send response        |       | 2xx from TU          |
-//!                      +<----------+       | send response        |
-//!                      V                   +----------------+     |
-//!               +-----------+                               |     |
-//!               |           |---+ INVITE or Timer G          |     | Transport Err.
-//!               | Completed |<--+ send response              |     | inform TU
-//!               +-----------+                               |     |
-//!            ACK |  | Timer H or Transport Err., inform TU   V     |
-//!                |  +------------------------+        +-----------+|
-//!                V                           |        | Accepted  |---+ INVITE: absorbed
-//!           +-----------+                    |        |           |<--+ ACK to TU
-//!           | Confirmed |                    |        +-----------+|     2xx from TU sent
-//!           +-----------+                    |              |     |
-//!                | Timer I fires             V              |Timer L
-//!                |                     +-----------+        |     |
-//!                +-------------------->| Terminated|<-------+-----+
-//!                                      +-----------+
+//!                               |INVITE
+//!                               |pass INVITE to TU
+//!            INVITE             V
+//!            send response+------------+
+//!                +--------|            |--------+ 101-199 from TU
+//!                +------->| Proceeding |<-------+ send response
+//!                         +------------+
+//!       300-699 from TU      |       |  2xx from TU
+//!       send response        |       |  send response
+//!                +<----------+       +------------------+
+//!                V                                      V
+//!         +-----------+                           +-----------+
+//!         |           |---+ INVITE or Timer G     |           |---+ INVITE: absorbed
+//!         | Completed |   | send response         | Accepted  |   | ACK to TU
+//!         |           |<--+                       |           |<--+ 2xx from TU: sent
+//!         +-----------+                           +-----------+
+//!          ACK |  | Timer H                             | Timer L
+//!              V  | inform TU                           |
+//!     +-----------+     |                               |
+//!     | Confirmed |     |                               |
+//!     +-----------+     |                               |
+//!              |        V                               |
+//!      Timer I |  +-----------+                         |
+//!              +->| Terminated|<------------------------+
+//!                 +-----------+
 //! ```
+//!
+//! The figure's transport errors are left out: a response that could not be delivered is repeated
+//! or asked for again, and timers H and L end a transaction whose peer is gone.
 
 use std::{mem, time::Duration};
 
@@ -42,8 +44,13 @@ pub(crate) struct InviteServer {
 
 #[derive(Debug)]
 enum State {
-    Proceeding { provisional: Option<Vec<u8>> },
-    Completed { response: Vec<u8>, interval: Duration },
+    Proceeding {
+        provisional: Option<Vec<u8>>,
+    },
+    Completed {
+        response: Vec<u8>,
+        interval: Duration,
+    },
     Confirmed,
     Accepted,
     Terminated,
@@ -64,20 +71,22 @@ pub(crate) enum Input {
     Failure(Vec<u8>),
     /// A timer fired.
     Timer(Timer),
-    /// The transport could not deliver.
-    TransportFailed,
 }
 
 impl InviteServer {
     /// For an INVITE that just arrived. The user sends 100 at once, so the 200 ms wait of
     /// RFC 3261 17.2.1 is not needed.
     pub(crate) fn start(pace: Pace) -> Self {
-        Self { pace, state: State::Proceeding { provisional: None } }
+        Self {
+            pace,
+            state: State::Proceeding { provisional: None },
+        }
     }
 
     /// Takes one input through figure 7.
     pub(crate) fn handle(&mut self, input: Input) -> Step {
-        let (next, step) = self.next(mem::replace(&mut self.state, State::Terminated), input);
+        let state = mem::replace(&mut self.state, State::Terminated);
+        let (next, step) = next(&self.pace, state, input);
         self.state = next;
         step
     }
@@ -90,98 +99,97 @@ impl InviteServer {
     /// Whether a refusal is still unacknowledged, or no final response was sent: in both cases a
     /// copy of the INVITE by another path is the same attempt and not a new one.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.state, State::Proceeding { .. } | State::Completed { .. })
+        matches!(
+            self.state,
+            State::Proceeding { .. } | State::Completed { .. }
+        )
     }
+}
 
-    fn next(&self, state: State, input: Input) -> (State, Step) {
-        let timers = &self.pace.timers;
-        let quiet = Step::default;
-        match (state, input) {
-            (State::Proceeding { provisional }, Input::Invite) => {
-                let step = match &provisional {
-                    Some(bytes) => quiet().transmit(bytes.clone()),
-                    None => quiet(),
-                };
-                (State::Proceeding { provisional }, step)
-            }
-            (State::Proceeding { .. }, Input::Provisional(bytes)) => {
-                let step = quiet().transmit(bytes.clone());
-                (State::Proceeding { provisional: Some(bytes) }, step)
-            }
-            (State::Proceeding { .. }, Input::Success(bytes)) => {
-                (State::Accepted, quiet().transmit(bytes).arm(Timer::L, timers.timeout()))
-            }
-            (State::Proceeding { .. }, Input::Failure(response)) => {
-                let interval = timers.t1;
-                let step = quiet()
-                    .transmit(response.clone())
-                    .arm(Timer::H, timers.timeout())
-                    .arm_unless_reliable(&self.pace, Timer::G, interval);
-                (State::Completed { response, interval }, step)
-            }
-            (State::Proceeding { .. }, Input::TransportFailed) => {
-                (State::Terminated, quiet().fail(Failure::TransportFailed))
-            }
-            (state @ State::Proceeding { .. }, Input::Ack | Input::Timer(_)) => (state, quiet()),
-
-            (State::Completed { response, interval }, Input::Invite) => {
-                let step = quiet().transmit(response.clone());
-                (State::Completed { response, interval }, step)
-            }
-            (State::Completed { response, interval }, Input::Timer(Timer::G)) => {
-                let interval = timers.doubled(interval);
-                let step = quiet().transmit(response.clone()).arm(Timer::G, interval);
-                (State::Completed { response, interval }, step)
-            }
-            (State::Completed { .. }, Input::Ack) => {
-                (State::Confirmed, quiet().arm(Timer::I, self.pace.unreliable_wait(timers.t4)))
-            }
-            (State::Completed { .. }, Input::Timer(Timer::H)) => {
-                (State::Terminated, quiet().fail(Failure::TimedOut))
-            }
-            (State::Completed { .. }, Input::TransportFailed) => {
-                (State::Terminated, quiet().fail(Failure::TransportFailed))
-            }
-            (
-                state @ State::Completed { .. },
-                Input::Provisional(_) | Input::Success(_) | Input::Failure(_) | Input::Timer(_),
-            ) => (state, quiet()),
-
-            (State::Confirmed, Input::Timer(Timer::I)) => (State::Terminated, quiet()),
-            (
-                State::Confirmed,
-                Input::Invite
-                | Input::Ack
-                | Input::Provisional(_)
-                | Input::Success(_)
-                | Input::Failure(_)
-                | Input::Timer(_)
-                | Input::TransportFailed,
-            ) => (State::Confirmed, quiet()),
-
-            (State::Accepted, Input::Ack) => (State::Accepted, quiet().pass_up()),
-            (State::Accepted, Input::Success(bytes)) => (State::Accepted, quiet().transmit(bytes)),
-            (State::Accepted, Input::Timer(Timer::L)) => (State::Terminated, quiet()),
-            (
-                State::Accepted,
-                Input::Invite
-                | Input::Provisional(_)
-                | Input::Failure(_)
-                | Input::Timer(_)
-                | Input::TransportFailed,
-            ) => (State::Accepted, quiet()),
-
-            (
-                State::Terminated,
-                Input::Invite
-                | Input::Ack
-                | Input::Provisional(_)
-                | Input::Success(_)
-                | Input::Failure(_)
-                | Input::Timer(_)
-                | Input::TransportFailed,
-            ) => (State::Terminated, quiet()),
+/// Figure 7, arm by arm.
+fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
+    let timers = &pace.timers;
+    let quiet = Step::default;
+    match (state, input) {
+        (State::Proceeding { provisional }, Input::Invite) => {
+            let step = match &provisional {
+                Some(bytes) => quiet().transmit(bytes.clone()),
+                None => quiet(),
+            };
+            (State::Proceeding { provisional }, step)
         }
+        (State::Proceeding { .. }, Input::Provisional(bytes)) => {
+            let step = quiet().transmit(bytes.clone());
+            (
+                State::Proceeding {
+                    provisional: Some(bytes),
+                },
+                step,
+            )
+        }
+        (State::Proceeding { .. }, Input::Success(bytes)) => (
+            State::Accepted,
+            quiet().transmit(bytes).arm(Timer::L, timers.timeout()),
+        ),
+        (State::Proceeding { .. }, Input::Failure(response)) => {
+            let interval = timers.t1;
+            let step = quiet()
+                .transmit(response.clone())
+                .arm(Timer::H, timers.timeout())
+                .arm_unless_reliable(pace, Timer::G, interval);
+            (State::Completed { response, interval }, step)
+        }
+        (state @ State::Proceeding { .. }, Input::Ack | Input::Timer(_)) => (state, quiet()),
+
+        (State::Completed { response, interval }, Input::Invite) => {
+            let step = quiet().transmit(response.clone());
+            (State::Completed { response, interval }, step)
+        }
+        (State::Completed { response, interval }, Input::Timer(Timer::G)) => {
+            let interval = timers.doubled(interval);
+            let step = quiet().transmit(response.clone()).arm(Timer::G, interval);
+            (State::Completed { response, interval }, step)
+        }
+        (State::Completed { .. }, Input::Ack) => (
+            State::Confirmed,
+            quiet().arm(Timer::I, pace.unreliable_wait(timers.t4)),
+        ),
+        (State::Completed { .. }, Input::Timer(Timer::H)) => {
+            (State::Terminated, quiet().fail(Failure::TimedOut))
+        }
+        (
+            state @ State::Completed { .. },
+            Input::Provisional(_) | Input::Success(_) | Input::Failure(_) | Input::Timer(_),
+        ) => (state, quiet()),
+
+        (State::Confirmed, Input::Timer(Timer::I)) => (State::Terminated, quiet()),
+        (
+            State::Confirmed,
+            Input::Invite
+            | Input::Ack
+            | Input::Provisional(_)
+            | Input::Success(_)
+            | Input::Failure(_)
+            | Input::Timer(_),
+        ) => (State::Confirmed, quiet()),
+
+        (State::Accepted, Input::Ack) => (State::Accepted, quiet().pass_up()),
+        (State::Accepted, Input::Success(bytes)) => (State::Accepted, quiet().transmit(bytes)),
+        (State::Accepted, Input::Timer(Timer::L)) => (State::Terminated, quiet()),
+        (
+            State::Accepted,
+            Input::Invite | Input::Provisional(_) | Input::Failure(_) | Input::Timer(_),
+        ) => (State::Accepted, quiet()),
+
+        (
+            State::Terminated,
+            Input::Invite
+            | Input::Ack
+            | Input::Provisional(_)
+            | Input::Success(_)
+            | Input::Failure(_)
+            | Input::Timer(_),
+        ) => (State::Terminated, quiet()),
     }
 }
 
@@ -198,7 +206,10 @@ mod tests {
         assert_eq!(machine.handle(Input::Invite), Step::default());
         machine.handle(Input::Provisional(b"100".to_vec()));
         machine.handle(Input::Provisional(b"180".to_vec()));
-        assert_eq!(machine.handle(Input::Invite).transmit.as_deref(), Some(&b"180"[..]));
+        assert_eq!(
+            machine.handle(Input::Invite).transmit.as_deref(),
+            Some(&b"180"[..])
+        );
     }
 
     #[test]
@@ -212,7 +223,10 @@ mod tests {
             assert_eq!(step.transmit.as_deref(), Some(&b"486"[..]));
             assert_eq!(step.arm[0], Some((Timer::G, interval)));
         }
-        assert_eq!(machine.handle(Input::Timer(Timer::H)).failure, Some(Failure::TimedOut));
+        assert_eq!(
+            machine.handle(Input::Timer(Timer::H)).failure,
+            Some(Failure::TimedOut)
+        );
         assert!(machine.is_terminated());
     }
 
@@ -221,7 +235,10 @@ mod tests {
         let mut machine = InviteServer::start(udp());
         machine.handle(Input::Failure(b"486".to_vec()));
         let step = machine.handle(Input::Ack);
-        assert_eq!((step.pass_up, step.arm[0]), (false, Some((Timer::I, 10 * T1))));
+        assert_eq!(
+            (step.pass_up, step.arm[0]),
+            (false, Some((Timer::I, 10 * T1)))
+        );
         assert_eq!(machine.handle(Input::Timer(Timer::G)), Step::default());
         assert_eq!(machine.handle(Input::Timer(Timer::H)), Step::default());
         machine.handle(Input::Timer(Timer::I));
@@ -246,6 +263,9 @@ mod tests {
         let mut machine = InviteServer::start(tcp());
         let step = machine.handle(Input::Failure(b"486".to_vec()));
         assert_eq!(step.arm, [Some((Timer::H, 64 * T1)), None]);
-        assert_eq!(machine.handle(Input::Ack).arm[0], Some((Timer::I, Duration::ZERO)));
+        assert_eq!(
+            machine.handle(Input::Ack).arm[0],
+            Some((Timer::I, Duration::ZERO))
+        );
     }
 }

@@ -36,13 +36,24 @@ impl ServerKey {
         let mut sent_by = top_via.host.to_string();
         sent_by.make_ascii_lowercase();
         write!(sent_by, ":{}", top_via.port.unwrap_or(5060)).expect("a String takes all writes");
-        let method = if *method == Method::Ack { Method::Invite } else { method.clone() };
-        Self { branch, sent_by, method }
+        let method = if *method == Method::Ack {
+            Method::Invite
+        } else {
+            method.clone()
+        };
+        Self {
+            branch,
+            sent_by,
+            method,
+        }
     }
 
     /// The key of the INVITE that a CANCEL with this key wants cancelled (RFC 3261 9.2).
     pub(crate) fn of_cancelled_invite(&self) -> Self {
-        Self { method: Method::Invite, ..self.clone() }
+        Self {
+            method: Method::Invite,
+            ..self.clone()
+        }
     }
 }
 

@@ -140,7 +140,11 @@ impl Step {
 
     /// Arms a retransmission timer, which a reliable transport does without.
     fn arm_unless_reliable(self, pace: &Pace, timer: Timer, after: Duration) -> Self {
-        if pace.reliable { self } else { self.arm(timer, after) }
+        if pace.reliable {
+            self
+        } else {
+            self.arm(timer, after)
+        }
     }
 
     fn pass_up(mut self) -> Self {
@@ -159,10 +163,16 @@ pub(crate) mod test_pace {
     use super::{Pace, Timers};
 
     pub(crate) fn udp() -> Pace {
-        Pace { timers: Timers::default(), reliable: false }
+        Pace {
+            timers: Timers::default(),
+            reliable: false,
+        }
     }
 
     pub(crate) fn tcp() -> Pace {
-        Pace { timers: Timers::default(), reliable: true }
+        Pace {
+            timers: Timers::default(),
+            reliable: true,
+        }
     }
 }

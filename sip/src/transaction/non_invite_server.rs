@@ -15,27 +15,27 @@
 //!                   +--------|           |--------+    |
 //!                   |        | Proceeding|        |    |
 //!                   +------->|           |<-------+    |
-//!            +<--------------|           |             |
-//!            |Trnsprt Err    +-----------+             |
-//!            |Inform TU            |                   |
-//!            |                     |200-699 from TU    |
-//!            |  Request            |send response      |
-//!            |  send response      V                   |
-//!            |      +--------+-----------+             |
-//!            |      |        | Completed |<------------+
-//!            |      +------->|           |
-//!            +<--------------|           |
-//!            |Trnsprt Err    +-----------+
-//!            |Inform TU            | Timer J fires
-//!            V                     V
+//!                            +-----------+             |
+//!                                  |200-699 from TU    |
+//!                  Request         |send response      |
+//!                  send response   V                   |
+//!                   +--------+-----------+             |
+//!                   |        | Completed |<------------+
+//!                   +------->|           |
+//!                            +-----------+
+//!                                  | Timer J fires
+//!                                  V
 //!                            +-----------+
 //!                            | Terminated|
 //!                            +-----------+
 //! ```
+//!
+//! The figure's transport errors are left out: an answer that could not be delivered is asked for
+//! again, or the peer is gone and timer J ends the transaction.
 
 use std::mem;
 
-use super::{Failure, Pace, Step, Timer};
+use super::{Pace, Step, Timer};
 
 /// The machine.
 #[derive(Debug)]
@@ -63,19 +63,21 @@ pub(crate) enum Input {
     Final(Vec<u8>),
     /// A timer fired.
     Timer(Timer),
-    /// The transport could not deliver.
-    TransportFailed,
 }
 
 impl NonInviteServer {
     /// For a request that just arrived.
     pub(crate) fn start(pace: Pace) -> Self {
-        Self { pace, state: State::Trying }
+        Self {
+            pace,
+            state: State::Trying,
+        }
     }
 
     /// Takes one input through figure 8.
     pub(crate) fn handle(&mut self, input: Input) -> Step {
-        let (next, step) = self.next(mem::replace(&mut self.state, State::Terminated), input);
+        let state = mem::replace(&mut self.state, State::Terminated);
+        let (next, step) = next(&self.pace, state, input);
         self.state = next;
         step
     }
@@ -84,47 +86,40 @@ impl NonInviteServer {
     pub(crate) fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)
     }
+}
 
-    fn next(&self, state: State, input: Input) -> (State, Step) {
-        let quiet = Step::default;
-        match (state, input) {
-            (State::Trying | State::Proceeding { .. }, Input::Provisional(bytes)) => {
-                let step = quiet().transmit(bytes.clone());
-                (State::Proceeding { provisional: bytes }, step)
-            }
-            (State::Trying | State::Proceeding { .. }, Input::Final(response)) => {
-                let wait = self.pace.unreliable_wait(self.pace.timers.timeout());
-                let step = quiet().transmit(response.clone()).arm(Timer::J, wait);
-                (State::Completed { response }, step)
-            }
-            (State::Proceeding { provisional }, Input::Request) => {
-                let step = quiet().transmit(provisional.clone());
-                (State::Proceeding { provisional }, step)
-            }
-            (State::Completed { response }, Input::Request) => {
-                let step = quiet().transmit(response.clone());
-                (State::Completed { response }, step)
-            }
-            (
-                State::Trying | State::Proceeding { .. } | State::Completed { .. },
-                Input::TransportFailed,
-            ) => (State::Terminated, quiet().fail(Failure::TransportFailed)),
-            (State::Completed { .. }, Input::Timer(Timer::J)) => (State::Terminated, quiet()),
-            (State::Trying, Input::Request | Input::Timer(_)) => (State::Trying, quiet()),
-            (state @ State::Proceeding { .. }, Input::Timer(_)) => (state, quiet()),
-            (
-                state @ State::Completed { .. },
-                Input::Timer(_) | Input::Provisional(_) | Input::Final(_),
-            ) => (state, quiet()),
-            (
-                State::Terminated,
-                Input::Request
-                | Input::Provisional(_)
-                | Input::Final(_)
-                | Input::Timer(_)
-                | Input::TransportFailed,
-            ) => (State::Terminated, quiet()),
+/// Figure 8, arm by arm.
+fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
+    let quiet = Step::default;
+    match (state, input) {
+        (State::Trying | State::Proceeding { .. }, Input::Provisional(bytes)) => {
+            let step = quiet().transmit(bytes.clone());
+            (State::Proceeding { provisional: bytes }, step)
         }
+        (State::Trying | State::Proceeding { .. }, Input::Final(response)) => {
+            let wait = pace.unreliable_wait(pace.timers.timeout());
+            let step = quiet().transmit(response.clone()).arm(Timer::J, wait);
+            (State::Completed { response }, step)
+        }
+        (State::Proceeding { provisional }, Input::Request) => {
+            let step = quiet().transmit(provisional.clone());
+            (State::Proceeding { provisional }, step)
+        }
+        (State::Completed { response }, Input::Request) => {
+            let step = quiet().transmit(response.clone());
+            (State::Completed { response }, step)
+        }
+        (State::Completed { .. }, Input::Timer(Timer::J)) => (State::Terminated, quiet()),
+        (State::Trying, Input::Request | Input::Timer(_)) => (State::Trying, quiet()),
+        (state @ State::Proceeding { .. }, Input::Timer(_)) => (state, quiet()),
+        (
+            state @ State::Completed { .. },
+            Input::Timer(_) | Input::Provisional(_) | Input::Final(_),
+        ) => (state, quiet()),
+        (
+            State::Terminated,
+            Input::Request | Input::Provisional(_) | Input::Final(_) | Input::Timer(_),
+        ) => (State::Terminated, quiet()),
     }
 }
 
@@ -141,8 +136,14 @@ mod tests {
         assert_eq!(machine.handle(Input::Request), Step::default());
         let step = machine.handle(Input::Final(b"200".to_vec()));
         assert_eq!(step.arm[0], Some((Timer::J, Duration::from_secs(32))));
-        assert_eq!(machine.handle(Input::Request).transmit.as_deref(), Some(&b"200"[..]));
-        assert_eq!(machine.handle(Input::Final(b"500".to_vec())), Step::default());
+        assert_eq!(
+            machine.handle(Input::Request).transmit.as_deref(),
+            Some(&b"200"[..])
+        );
+        assert_eq!(
+            machine.handle(Input::Final(b"500".to_vec())),
+            Step::default()
+        );
         machine.handle(Input::Timer(Timer::J));
         assert!(machine.is_terminated());
     }
@@ -151,7 +152,10 @@ mod tests {
     fn a_provisional_response_is_repeated_to_a_repeated_request() {
         let mut machine = NonInviteServer::start(udp());
         machine.handle(Input::Provisional(b"100".to_vec()));
-        assert_eq!(machine.handle(Input::Request).transmit.as_deref(), Some(&b"100"[..]));
+        assert_eq!(
+            machine.handle(Input::Request).transmit.as_deref(),
+            Some(&b"100"[..])
+        );
     }
 
     #[test]

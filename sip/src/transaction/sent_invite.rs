@@ -31,7 +31,10 @@ pub(crate) struct SentAck {
 impl SentInvite {
     /// The ACK of a refusal (RFC 3261 17.1.1.3): the INVITE's own hop, and the To of the response.
     pub(crate) fn ack_of_refusal(&self, refusal: &Response) -> Request {
-        let to = refusal.headers.get("To").or_else(|| self.request.headers.get("To"));
+        let to = refusal
+            .headers
+            .get("To")
+            .or_else(|| self.request.headers.get("To"));
         self.derive(Method::Ack, to)
     }
 
@@ -52,7 +55,14 @@ impl SentInvite {
         headers.push("From", invite.get("From").unwrap_or_default());
         headers.push("To", to.unwrap_or_default());
         headers.push("Call-ID", invite.get("Call-ID").unwrap_or_default());
-        headers.push("CSeq", CSeq { number: self.cseq, method }.to_string());
+        headers.push(
+            "CSeq",
+            CSeq {
+                number: self.cseq,
+                method,
+            }
+            .to_string(),
+        );
         request
     }
 }

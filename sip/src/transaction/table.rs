@@ -19,6 +19,13 @@ use crate::endpoint::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TransactionId(u64);
 
+impl TransactionId {
+    /// Not above any.
+    pub(crate) const FIRST: Self = Self(0);
+    /// Not below any.
+    pub(crate) const LAST: Self = Self(u64::MAX);
+}
+
 /// A client transaction with what surrounds its machine.
 #[derive(Debug)]
 pub(crate) struct ClientTransaction {
@@ -122,7 +129,11 @@ pub(crate) type ServerTable = Table<ServerKey, ServerTransaction>;
 
 impl<Key: Clone + Eq + Hash, Transaction> Table<Key, Transaction> {
     pub(crate) fn new(identifiers: &Identifiers) -> Self {
-        Self { by_id: identifiers.map(), ids_by_key: identifiers.map(), opened: 0 }
+        Self {
+            by_id: identifiers.map(),
+            ids_by_key: identifiers.map(),
+            opened: 0,
+        }
     }
 
     /// The number the next transaction gets.
