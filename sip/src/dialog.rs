@@ -1,1 +1,276 @@
-//! Dialogs (RFC 3261 section 12).
+//! Dialogs (RFC 3261 section 12): who the two ends are, where requests go, and in what order.
+//!
+//! Owns the identity (Call-ID and tags), the remote target, the route set and the two CSeq
+//! counters. What the dialog is for belongs to [`crate::invite`].
+//!
+//! The far end's From, To, Contact and Record-Route are echoed as they came: a peer that finds its
+//! Contact rewritten in our ACK ends the call.
+
+use crate::message::{CSeq, Headers, Method, NameAddr, Request, Response, Uri};
+
+/// What identifies a dialog at our end (RFC 3261 12).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct DialogId {
+    /// The Call-ID.
+    pub(crate) call_id: String,
+    /// Our tag.
+    pub(crate) local_tag: String,
+    /// The far end's tag; empty for an RFC 2543 peer that sends none.
+    pub(crate) remote_tag: String,
+}
+
+/// An early or confirmed dialog.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    id: DialogId,
+    /// Our From, tag included, as text.
+    local: String,
+    /// Our To, tag included, as text.
+    remote: String,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+    remote_target: Uri,
+    route_set: Vec<NameAddr>,
+}
+
+/// A message that cannot make a dialog: the header named is missing or unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoDialog(pub(crate) &'static str);
+
+/// A request whose CSeq is lower than one we have already seen (RFC 3261 12.2.2: answer 500).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfOrder;
+
+impl Dialog {
+    /// The dialog that our 1xx or 2xx with `id.local_tag` makes of an INVITE (12.1.1).
+    pub(crate) fn as_server(id: DialogId, invite: &Request, cseq: u32) -> Result<Self, NoDialog> {
+        let header = |name| {
+            invite
+                .headers
+                .get(name)
+                .map(str::to_owned)
+                .ok_or(NoDialog(name))
+        };
+        Ok(Self {
+            local: with_tag(header("To")?, &id.local_tag),
+            remote: header("From")?,
+            local_cseq: 0,
+            remote_cseq: Some(cseq),
+            remote_target: sole_contact(&invite.headers)?,
+            route_set: invite
+                .headers
+                .record_routes()
+                .map_err(|_| NoDialog("Record-Route"))?,
+            id,
+        })
+    }
+
+    /// The dialog that a 1xx or 2xx makes of our INVITE (12.1.2).
+    pub(crate) fn as_client(
+        id: DialogId,
+        invite: &Request,
+        invite_cseq: u32,
+        response: &Response,
+    ) -> Result<Self, NoDialog> {
+        let mut route_set = response
+            .headers
+            .record_routes()
+            .map_err(|_| NoDialog("Record-Route"))?;
+        route_set.reverse();
+        Ok(Self {
+            local: invite
+                .headers
+                .get("From")
+                .map(str::to_owned)
+                .ok_or(NoDialog("From"))?,
+            remote: response
+                .headers
+                .get("To")
+                .map(str::to_owned)
+                .ok_or(NoDialog("To"))?,
+            local_cseq: invite_cseq,
+            remote_cseq: None,
+            remote_target: sole_contact(&response.headers)?,
+            route_set,
+            id,
+        })
+    }
+
+    /// What identifies it.
+    pub(crate) fn id(&self) -> &DialogId {
+        &self.id
+    }
+
+    /// Where its next request is sent: the top route, or the remote target (12.2.1.1, 8.1.2).
+    pub(crate) fn next_hop(&self) -> &Uri {
+        self.route_set
+            .first()
+            .map_or(&self.remote_target, |route| &route.uri)
+    }
+
+    /// A new request with the next CSeq. One counter serves every method, because a peer takes a
+    /// reused number for a retransmission.
+    pub(crate) fn request(&mut self, method: Method) -> Request {
+        self.local_cseq = self.local_cseq.saturating_add(1);
+        self.build(method, self.local_cseq)
+    }
+
+    /// The number the last request of ours has.
+    pub(crate) fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// The ACK for a 2xx to our INVITE number `cseq` (13.2.2.4).
+    pub(crate) fn ack(&self, cseq: u32) -> Request {
+        self.build(Method::Ack, cseq)
+    }
+
+    /// Notes a request of the far end's (12.2.2). An equal number is let through: peers exist that
+    /// do not count, and a true retransmission was absorbed by its transaction.
+    pub(crate) fn take_remote_cseq(&mut self, cseq: u32) -> Result<(), OutOfOrder> {
+        if self.remote_cseq.is_some_and(|seen| cseq < seen) {
+            return Err(OutOfOrder);
+        }
+        self.remote_cseq = Some(cseq);
+        Ok(())
+    }
+
+    /// Takes the Contact of a target refresh request or of its 2xx (12.2.1.2, 12.2.2).
+    pub(crate) fn refresh_target(&mut self, target: &Uri) {
+        self.remote_target.clone_from(target);
+    }
+
+    fn build(&self, method: Method, cseq: u32) -> Request {
+        let (uri, routes) = self.uri_and_routes();
+        let mut request = Request::new(method.clone(), uri);
+        for route in routes {
+            request.headers.push("Route", route);
+        }
+        request.headers.push("Max-Forwards", "70");
+        request.headers.push("From", &self.local);
+        request.headers.push("To", &self.remote);
+        request.headers.push("Call-ID", &self.id.call_id);
+        request.headers.push(
+            "CSeq",
+            CSeq {
+                number: cseq,
+                method,
+            }
+            .to_string(),
+        );
+        request
+    }
+
+    /// The Request-URI and the Route headers (12.2.1.1): a first route without `lr` is a strict
+    /// router, which wants to be the Request-URI itself and finds the target as the last route.
+    fn uri_and_routes(&self) -> (Uri, Vec<String>) {
+        match self.route_set.split_first() {
+            None => (self.remote_target.clone(), Vec::new()),
+            Some((first, _)) if first.uri.is_lr() => (
+                self.remote_target.clone(),
+                self.route_set.iter().map(NameAddr::to_string).collect(),
+            ),
+            Some((strict, rest)) => {
+                let mut routes: Vec<String> = rest.iter().map(NameAddr::to_string).collect();
+                routes.push(format!("<{}>", self.remote_target));
+                (strict.uri.clone(), routes)
+            }
+        }
+    }
+}
+
+/// Adds our tag to the To of a response.
+pub(crate) fn tag_to(headers: &mut Headers, tag: &str) {
+    if let Some(to) = headers.get("To") {
+        let tagged = with_tag(to.to_owned(), tag);
+        headers.set("To", tagged);
+    }
+}
+
+/// `header` with a tag appended; the rest stays byte for byte.
+fn with_tag(mut header: String, tag: &str) -> String {
+    header.push_str(";tag=");
+    header.push_str(tag);
+    header
+}
+
+/// The one Contact that a message which makes or refreshes a dialog must have (8.1.1.8).
+pub(crate) fn sole_contact(headers: &Headers) -> Result<Uri, NoDialog> {
+    let mut contacts = headers.contacts().map_err(|_| NoDialog("Contact"))?;
+    match (contacts.pop(), contacts.is_empty()) {
+        (Some(contact), true) => Ok(contact.uri),
+        (Some(_), false) | (None, _) => Err(NoDialog("Contact")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialog(record_routes: &[&str]) -> Dialog {
+        let mut invite = Request::new(Method::Invite, Uri::parse("sip:us@198.51.100.1").unwrap());
+        invite
+            .headers
+            .push("From", "\"A\" <sip:a@example.net>;tag=far");
+        invite.headers.push("To", "<sip:us@198.51.100.1>");
+        invite.headers.push("Contact", "<sip:a@10.0.0.7:5070;x=1>");
+        for route in record_routes {
+            invite.headers.push("Record-Route", route);
+        }
+        let id = DialogId {
+            call_id: "c1".to_owned(),
+            local_tag: "near".to_owned(),
+            remote_tag: "far".to_owned(),
+        };
+        Dialog::as_server(id, &invite, 7).unwrap()
+    }
+
+    #[test]
+    fn without_routes_the_target_is_the_request_uri_and_the_tags_keep_their_sides() {
+        let request = dialog(&[]).request(Method::Bye);
+        assert_eq!(request.uri.to_string(), "sip:a@10.0.0.7:5070;x=1");
+        assert_eq!(
+            request.headers.get("From"),
+            Some("<sip:us@198.51.100.1>;tag=near")
+        );
+        assert_eq!(
+            request.headers.get("To"),
+            Some("\"A\" <sip:a@example.net>;tag=far")
+        );
+    }
+
+    #[test]
+    fn loose_routes_leave_the_target_in_the_request_uri() {
+        let mut dialog = dialog(&["<sip:192.0.2.1;lr>, <sip:192.0.2.2;lr>"]);
+        let request = dialog.request(Method::Bye);
+        assert_eq!(request.uri.to_string(), "sip:a@10.0.0.7:5070;x=1");
+        let routes: Vec<&str> = request.headers.get_all("Route").collect();
+        assert_eq!(routes, ["<sip:192.0.2.1;lr>", "<sip:192.0.2.2;lr>"]);
+        assert_eq!(dialog.next_hop().to_string(), "sip:192.0.2.1;lr");
+    }
+
+    #[test]
+    fn a_strict_router_becomes_the_request_uri_and_the_target_the_last_route() {
+        let request = dialog(&["<sip:192.0.2.1;lrx>", "<sip:192.0.2.2;lr>"]).request(Method::Bye);
+        assert_eq!(request.uri.to_string(), "sip:192.0.2.1;lrx");
+        let routes: Vec<&str> = request.headers.get_all("Route").collect();
+        assert_eq!(routes, ["<sip:192.0.2.2;lr>", "<sip:a@10.0.0.7:5070;x=1>"]);
+    }
+
+    #[test]
+    fn one_counter_rises_over_all_methods() {
+        let mut dialog = dialog(&[]);
+        let numbers: Vec<u32> = [Method::Info, Method::Invite, Method::Bye]
+            .map(|method| dialog.request(method).headers.cseq().unwrap().number)
+            .to_vec();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_lower_remote_cseq_is_out_of_order() {
+        let mut dialog = dialog(&[]);
+        assert_eq!(dialog.take_remote_cseq(6), Err(OutOfOrder));
+        assert_eq!(dialog.take_remote_cseq(9), Ok(()));
+        assert_eq!(dialog.take_remote_cseq(8), Err(OutOfOrder));
+    }
+}

@@ -11,8 +11,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod dialog;
+mod dialog;
 pub mod endpoint;
-pub mod invite;
+mod invite;
 pub mod message;
-pub mod transaction;
+mod transaction;

@@ -1,1 +1,0 @@
-//! The one front door of this crate.

@@ -1,0 +1,115 @@
+//! The answers that need no call.
+
+use std::time::Instant;
+
+use super::{arrival::Arrival, core::Core};
+use crate::{
+    invite::ALLOW,
+    message::{Method, StatusCode},
+};
+
+impl Core {
+    /// 200 to OPTIONS: what we could do with an INVITE (RFC 3261 11.2).
+    pub(crate) fn answer_options(&mut self, arrival: &Arrival, now: Instant) {
+        let capabilities = [
+            ("Allow", ALLOW),
+            ("Accept", "application/sdp"),
+            ("Accept-Encoding", "identity"),
+        ];
+        self.answer(arrival, StatusCode::OK, &capabilities, now);
+    }
+
+    /// 481: there is no such dialog or transaction.
+    pub(crate) fn answer_no_dialog(&mut self, arrival: &Arrival, now: Instant) {
+        self.answer(
+            arrival,
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            &[],
+            now,
+        );
+    }
+
+    /// 500 to an INVITE that meets an open one of the same side (RFC 3261 14.2): come back within
+    /// 10 s.
+    pub(crate) fn answer_come_back(&mut self, arrival: &Arrival, now: Instant) {
+        let wait = self.identifiers.below(11).to_string();
+        let headers = [("Retry-After", wait.as_str())];
+        self.answer(arrival, StatusCode::SERVER_INTERNAL_ERROR, &headers, now);
+    }
+
+    /// 503: a bound is reached. Nothing is kept for it.
+    pub(crate) fn answer_overloaded(&mut self, arrival: &Arrival) {
+        self.statistics.overloaded += 1;
+        let wait = self.retry_after();
+        let headers = [("Retry-After", wait.as_str())];
+        self.answer_statelessly(arrival, StatusCode::SERVICE_UNAVAILABLE, &headers);
+    }
+
+    /// 503 to OPTIONS: take your calls elsewhere.
+    pub(crate) fn answer_draining(&mut self, arrival: &Arrival, now: Instant) {
+        let wait = self.retry_after();
+        let headers = [("Retry-After", wait.as_str())];
+        self.answer(arrival, StatusCode::SERVICE_UNAVAILABLE, &headers, now);
+    }
+
+    fn retry_after(&self) -> String {
+        self.config.limits.retry_after.as_secs().max(1).to_string()
+    }
+
+    /// Refuses what we cannot serve whatever it is about (RFC 3261 8.2.1 to 8.2.3), in the order
+    /// given there: the method, the scheme, the extensions, the encoding.
+    pub(crate) fn refuse_unservable(&mut self, arrival: &Arrival, now: Instant) -> bool {
+        let request = &arrival.request;
+        if !is_served(&request.method) {
+            let status = if request.method.is_known() {
+                StatusCode::METHOD_NOT_ALLOWED
+            } else {
+                StatusCode::NOT_IMPLEMENTED
+            };
+            self.answer(arrival, status, &[("Allow", ALLOW)], now);
+            return true;
+        }
+        if !matches!(request.uri.scheme(), "sip" | "sips" | "tel") {
+            self.answer(arrival, StatusCode::UNSUPPORTED_URI_SCHEME, &[], now);
+            return true;
+        }
+        let required = request.headers.require().join(", ");
+        if !required.is_empty() {
+            let headers = [("Unsupported", required.as_str())];
+            self.answer(arrival, StatusCode::BAD_EXTENSION, &headers, now);
+            return true;
+        }
+        let encodings = request.headers.tokens("Content-Encoding");
+        if !request.body.is_empty()
+            && encodings
+                .into_iter()
+                .any(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+        {
+            let headers = [("Accept-Encoding", "identity")];
+            self.answer(arrival, StatusCode::UNSUPPORTED_MEDIA_TYPE, &headers, now);
+            return true;
+        }
+        false
+    }
+}
+
+/// Whether [`ALLOW`] names it.
+fn is_served(method: &Method) -> bool {
+    match method {
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Info => true,
+        Method::Register
+        | Method::Prack
+        | Method::Update
+        | Method::Refer
+        | Method::Notify
+        | Method::Subscribe
+        | Method::Message
+        | Method::Publish
+        | Method::Extension(_) => false,
+    }
+}

@@ -1,0 +1,94 @@
+//! Every timer of the endpoint in one heap.
+//!
+//! Nothing is ever removed before its time: whoever owned a timer ignores it when it no longer
+//! means anything (see [`crate::transaction`]), so arming is one push and firing one pop.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+    time::Instant,
+};
+
+use super::InviteId;
+use crate::{
+    invite::InviteTimer,
+    transaction::{Timer, table::TransactionId},
+};
+
+/// Who hears of a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// A client transaction.
+    Client(TransactionId, Timer),
+    /// A server transaction.
+    Server(TransactionId, Timer),
+    /// An INVITE usage.
+    Invite(InviteId, InviteTimer),
+}
+
+/// The heap, earliest first; timers for one instant fire in the order they were armed.
+#[derive(Debug, Default)]
+pub(crate) struct TimerQueue {
+    heap: BinaryHeap<Reverse<Entry>>,
+    armed: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Instant,
+    order: u64,
+    alarm: Alarm,
+}
+
+impl TimerQueue {
+    pub(crate) fn arm(&mut self, alarm: Alarm, at: Instant) {
+        self.armed += 1;
+        self.heap.push(Reverse(Entry {
+            at,
+            order: self.armed,
+            alarm,
+        }));
+    }
+
+    /// The earliest instant at which something fires.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse(entry)| entry.at)
+    }
+
+    /// The earliest timer that is due at `now`.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Alarm> {
+        if self.next_at()? > now {
+            return None;
+        }
+        let alarm = self.heap.pop().map(|Reverse(entry)| entry.alarm);
+        if self.heap.is_empty() {
+            // A burst's capacity is not kept through the quiet hours after it.
+            self.heap.shrink_to(1024);
+        }
+        alarm
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
