@@ -26,7 +26,11 @@ impl<T> Pii<T> {
 
 impl<T: AsRef<str>> fmt::Debug for Pii<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} characters withheld>", self.0.as_ref().chars().count())
+        write!(
+            f,
+            "<{} characters withheld>",
+            self.0.as_ref().chars().count()
+        )
     }
 }
 

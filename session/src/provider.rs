@@ -23,7 +23,9 @@ impl Audio {
     /// How long it lasts.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        Duration::from_micros(self.samples.len() as u64 * 1_000_000 / u64::from(self.sample_rate_hz.max(1)))
+        Duration::from_micros(
+            self.samples.len() as u64 * 1_000_000 / u64::from(self.sample_rate_hz.max(1)),
+        )
     }
 }
 
@@ -90,5 +92,9 @@ pub trait SpeechToText: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the provider fails.
-    async fn recognise(&self, utterance: Audio, grammar: &Grammar) -> Result<Recognition, ProviderError>;
+    async fn recognise(
+        &self,
+        utterance: Audio,
+        grammar: &Grammar,
+    ) -> Result<Recognition, ProviderError>;
 }

@@ -152,6 +152,26 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Which usage it is about.
+    #[must_use]
+    pub fn id(&self) -> InviteId {
+        match self {
+            Self::Incoming { id, .. }
+            | Self::Provisional { id, .. }
+            | Self::Answered { id, .. }
+            | Self::Confirmed { id, .. }
+            | Self::Reoffer { id, .. }
+            | Self::ReofferConfirmed { id, .. }
+            | Self::ReofferCancelled { id }
+            | Self::ReofferAnswered { id, .. }
+            | Self::ReofferRefused { id, .. }
+            | Self::Info { id, .. }
+            | Self::Ended { id, .. } => *id,
+        }
+    }
+}
+
 /// Why a usage ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {

@@ -1,0 +1,324 @@
+//! Calls without a network: what the endpoint reports goes in, what the driver must do comes out.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use offhook_media::codec::CodecKind;
+use offhook_media::sdp::Direction;
+use offhook_sip::endpoint::{
+    EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, Transport,
+};
+use offhook_sip::message::{Message, parse_datagram};
+
+use super::*;
+
+/// The id that an endpoint gives its first INVITE.
+fn first_invite() -> InviteId {
+    let now = std::time::Instant::now();
+    let address = "127.0.0.1:5060".parse().expect("an address");
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: address,
+        remote: address,
+    };
+    let mut endpoint = Endpoint::new(EndpointConfig::default(), 1);
+    endpoint.handle_datagram(flow, &request("INVITE", "").to_bytes(), now);
+    let incoming = std::iter::from_fn(|| endpoint.poll_output()).find_map(|output| match output {
+        EndpointOutput::Event(Event::Incoming { id, .. }) => Some(id),
+        _ => None,
+    });
+    incoming.expect("an INVITE is reported")
+}
+
+fn request(method: &str, body: &str) -> Request {
+    let text = format!(
+        "{method} sip:echo@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5090;branch=z9hG4bK1\r\n\
+         From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:echo@127.0.0.1>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\
+         Contact: <sip:a@127.0.0.1:5090>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    match parse_datagram(text.as_bytes()) {
+        Ok(Some(Message::Request(request))) => request,
+        other => panic!("not a request: {other:?}"),
+    }
+}
+
+fn offer(formats: &str, attributes: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio 4000 RTP/AVP {formats}\r\n{attributes}"
+    )
+}
+
+fn call_with(body: &str) -> (Call, Vec<Output>) {
+    let provision = Provision {
+        id: CallId::new("0011223344556677"),
+        local: LocalMedia {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 10_000,
+            codecs: vec![CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma],
+            telephone_event: true,
+            ptime_ms: 20,
+            direction: Direction::SendReceive,
+            session_id: 1,
+            session_version: 1,
+        },
+        leg: LegSettings {
+            voice_activity: false,
+            no_media_timeout: None,
+            seed: 42,
+        },
+    };
+    let mut call = Call::incoming(first_invite(), &request("INVITE", body), provision);
+    let outputs = drain(&mut call);
+    (call, outputs)
+}
+
+fn drain(call: &mut Call) -> Vec<Output> {
+    std::iter::from_fn(|| call.poll_output()).collect()
+}
+
+fn talking() -> Call {
+    let (mut call, _) = call_with(&offer("0 101", "a=rtpmap:101 telephone-event/8000\r\n"));
+    confirm(&mut call, request("ACK", ""));
+    drain(&mut call);
+    call
+}
+
+fn confirm(call: &mut Call, ack: Request) {
+    call.handle_sip(Event::Confirmed {
+        id: call.invite(),
+        ack,
+    });
+}
+
+fn reoffer(call: &mut Call, request: Request) {
+    call.handle_sip(Event::Reoffer {
+        id: call.invite(),
+        request,
+    });
+}
+
+fn end(call: &mut Call, cause: DialogEnd) {
+    call.handle_sip(Event::Ended {
+        id: call.invite(),
+        cause,
+        message: None,
+    });
+}
+
+#[test]
+fn an_offer_in_common_is_answered_with_the_leg_already_open() {
+    let (_, outputs) = call_with(&offer("0 8", ""));
+    let [
+        Output::Ring,
+        Output::Open(leg),
+        Output::Accept(answer),
+        Output::Tell(CallEvent::Answered),
+    ] = &outputs[..]
+    else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(leg.codec.kind, CodecKind::Pcmu);
+    assert_eq!(leg.remote, Some("127.0.0.1:4000".parse().unwrap()));
+    assert!(String::from_utf8_lossy(&answer.bytes).contains("m=audio 10000 RTP/AVP 0"));
+}
+
+#[test]
+fn an_offer_with_nothing_in_common_is_refused_with_488_and_a_warning() {
+    let (mut call, outputs) = call_with(&offer("4 18", ""));
+    let [Output::Reject { status, headers }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(status.as_u16(), 488);
+    assert!(
+        headers
+            .iter()
+            .any(|(name, value)| *name == "Warning" && value.starts_with("305 offhook ")),
+        "{headers:?}"
+    );
+    end(&mut call, DialogEnd::Refused(*status));
+    let [Output::CloseLeg, Output::Over(reason)] = &drain(&mut call)[..] else {
+        panic!()
+    };
+    assert_eq!(*reason, EndReason::with_status(EndCause::Rejected, 488));
+}
+
+#[test]
+fn a_body_that_is_no_session_description_is_a_400() {
+    let (_, outputs) = call_with("this is not one");
+    assert!(
+        matches!(&outputs[..], [Output::Reject { status, .. }] if status.as_u16() == 400),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn an_invite_without_an_offer_is_given_ours_and_the_leg_opens_with_the_answer_in_the_ack() {
+    let (mut call, outputs) = call_with("");
+    let [Output::Ring, Output::Accept(ours)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert!(String::from_utf8_lossy(&ours.bytes).contains("m=audio 10000 RTP/AVP"));
+    confirm(&mut call, request("ACK", &offer("0", "")));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(
+            &outputs[..],
+            [Output::Open(leg), Output::Tell(CallEvent::Answered), Output::Tell(CallEvent::Confirmed)]
+                if leg.codec.kind == CodecKind::Pcmu
+        ),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn an_ack_without_the_answer_it_owes_ends_the_call() {
+    let (mut call, _) = call_with("");
+    confirm(&mut call, request("ACK", ""));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::CloseLeg, Output::Bye]),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_hold_is_answered_with_recvonly_and_the_leg_told() {
+    let mut call = talking();
+    reoffer(&mut call, request("INVITE", &offer("0", "a=sendonly\r\n")));
+    let outputs = drain(&mut call);
+    let [Output::AcceptReoffer(answer), Output::Renegotiate(agreed)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert!(String::from_utf8_lossy(&answer.bytes).contains("a=recvonly"));
+    assert_eq!(agreed.direction, Direction::ReceiveOnly);
+}
+
+#[test]
+fn a_reinvite_without_an_offer_is_given_ours_and_the_answer_comes_with_its_ack() {
+    let mut call = talking();
+    reoffer(&mut call, request("INVITE", ""));
+    let outputs = drain(&mut call);
+    let [Output::AcceptReoffer(ours)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert!(String::from_utf8_lossy(&ours.bytes).contains("m=audio 10000 RTP/AVP"));
+    let ack = request("ACK", &offer("8", "").replace("4000", "4002"));
+    call.handle_sip(Event::ReofferConfirmed {
+        id: call.invite(),
+        ack,
+    });
+    let outputs = drain(&mut call);
+    let [Output::Renegotiate(agreed)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(
+        (agreed.codec.kind, agreed.remote),
+        (CodecKind::Pcma, Some("127.0.0.1:4002".parse().unwrap()))
+    );
+}
+
+#[test]
+fn a_reinvite_that_cannot_be_met_is_refused_and_the_call_goes_on() {
+    let mut call = talking();
+    reoffer(&mut call, request("INVITE", &offer("18", "")));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::RejectReoffer { status, .. }] if status.as_u16() == 488),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_reinvite_to_a_codec_of_another_rate_is_refused_because_queued_speech_has_this_one() {
+    let mut call = talking();
+    let opus_only = offer("96", "a=rtpmap:96 opus/48000/2\r\n");
+    reoffer(&mut call, request("INVITE", &opus_only));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::RejectReoffer { .. }]),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn the_agents_hang_up_sends_bye_and_the_call_is_over_when_both_sides_have_ended() {
+    let mut call = talking();
+    call.handle_session(CallRequest::HangUp {
+        reason: EndCause::AgentHungUp.into(),
+    });
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [Output::CloseLeg, Output::Bye]
+    ));
+    end(&mut call, DialogEnd::LocalBye);
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(
+            &outputs[..],
+            [Output::CloseLeg, Output::Tell(CallEvent::Ended { .. })]
+        ),
+        "{outputs:?}"
+    );
+    call.handle_session(CallRequest::Closed);
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::Over(reason)] if reason.cause == EndCause::AgentHungUp),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn two_hang_ups_that_cross_end_the_call_once_with_the_first_reason() {
+    let mut call = talking();
+    call.handle_session(CallRequest::HangUp {
+        reason: EndCause::AgentHungUp.into(),
+    });
+    call.hang_up(EndCause::OperatorHungUp.into());
+    end(&mut call, DialogEnd::RemoteBye);
+    end(&mut call, DialogEnd::RemoteBye);
+    call.handle_session(CallRequest::Closed);
+    call.handle_session(CallRequest::Closed);
+    let outputs = drain(&mut call);
+    let byes = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Bye))
+        .count();
+    let ends: Vec<_> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Over(reason) => Some(reason.cause),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((byes, &ends[..]), (1, &[EndCause::AgentHungUp][..]));
+}
+
+#[test]
+fn a_cancel_that_crosses_our_answer_ends_the_session_that_had_begun() {
+    let (mut call, _) = call_with(&offer("0", ""));
+    end(&mut call, DialogEnd::Cancelled);
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::CloseLeg, Output::Tell(CallEvent::Ended { reason })]
+            if *reason == EndReason::with_status(EndCause::Cancelled, 487)),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_session_that_ends_by_itself_does_not_leave_the_caller_in_silence() {
+    let mut call = talking();
+    call.handle_session(CallRequest::Closed);
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [Output::CloseLeg, Output::Bye]
+    ));
+    end(&mut call, DialogEnd::LocalBye);
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::CloseLeg, Output::Over(_)]),
+        "{outputs:?}"
+    );
+}
