@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use offhook_media::resampler::resample_whole;
+
 use super::flite::Flite;
 use super::frame;
 use super::library::MissingLibrary;
@@ -100,7 +102,10 @@ fn recognise(recogniser: &mut Pocketsphinx, sample_rate_hz: u32, samples: &[i16]
     if samples.len() > LONGEST_UTTERANCE_S * sample_rate_hz as usize {
         return refused(&format!("an utterance of more than {LONGEST_UTTERANCE_S} s"));
     }
-    let samples = resample(samples, sample_rate_hz);
+    let samples = match resample_whole(samples, sample_rate_hz, SAMPLE_RATE_HZ) {
+        Ok(samples) => samples,
+        Err(error) => return refused(&error.to_string()),
+    };
     match recogniser.score(&samples, phrases) {
         Ok(None) => Response::OutOfGrammar,
         Ok(Some(scores)) => match scores.confidence() {
@@ -112,10 +117,6 @@ fn recognise(recogniser: &mut Pocketsphinx, sample_rate_hz: u32, samples: &[i16]
         },
         Err(refusal) => refused(&refusal.to_string()),
     }
-}
-
-fn resample(samples: &[i16], from_hz: u32) -> Vec<i16> {
-    offhook_media::resampler::resample_whole(samples, from_hz, SAMPLE_RATE_HZ)
 }
 
 fn refused(reason: &str) -> Response {

@@ -136,10 +136,18 @@ unsafe fn copy_wave(wave: &Wave) -> Result<(u32, Vec<i16>), String> {
 }
 
 /// The text in the ASCII that flite's English front end reads: typographic quotes, dashes and the like
-/// in their plain form, accents off the commonest letters, anything else a space.
+/// in their plain form, accents off the commonest letters, anything else a space. Endless words are cut
+/// up: flite's rules take time that grows with more than the square of a word's length.
 fn plain_text(text: &str) -> String {
+    const LONGEST_WORD: usize = 40;
     let mut plain = String::with_capacity(text.len());
+    let mut word = 0;
     for symbol in text.chars() {
+        word = if symbol.is_whitespace() { 0 } else { word + 1 };
+        if word > LONGEST_WORD {
+            plain.push(' ');
+            word = 1;
+        }
         match symbol {
             '\u{20}'..='\u{7e}' => plain.push(symbol),
             '‘' | '’' => plain.push('\''),
@@ -166,6 +174,12 @@ mod tests {
     #[test]
     fn typography_becomes_what_flite_can_read() {
         assert_eq!(plain_text("“It’s open”—until 5…\n\0é"), "\"It's open\", until 5...  e");
+    }
+
+    #[test]
+    fn an_endless_word_is_cut_up() {
+        let plain = plain_text(&"a".repeat(100));
+        assert_eq!(plain.split(' ').map(str::len).collect::<Vec<_>>(), [40, 40, 20]);
     }
 
     #[test]

@@ -238,6 +238,10 @@ impl Shared {
 
     /// Answers requests with "unavailable" for a while, unless another process serves them.
     async fn refuse_for(&self, pause: Duration, reason: &str) -> std::ops::ControlFlow<()> {
+        if !self.process_ids.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            sleep(pause).await;
+            return std::ops::ControlFlow::Continue(());
+        }
         let until = Instant::now() + pause;
         loop {
             let job = tokio::select! {
