@@ -180,6 +180,10 @@ fn the_service_manager_hears_ready_and_stopping_and_sigterm_ends_with_0() {
     let mut running = Running(child);
     hears("READY=1");
     hears("WATCHDOG=1");
+    // Heard and survived: the daemon goes on feeding.
+    running.signal(libc::SIGHUP);
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
     running.signal(libc::SIGTERM);
     hears("STOPPING=1");
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
