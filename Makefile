@@ -5,7 +5,7 @@
 # Where rustup puts its programs, for shells that were opened before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# Arguments for the demo, as in: make run ARGS="--listen 192.0.2.1"
+# Arguments for the demo or the bench, as in: make run ARGS="--listen 192.0.2.1"
 ARGS =
 
 # Builds, and starts a demo that can be called at once.
@@ -22,8 +22,13 @@ test: require-build require-test
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 	deploy/check_unit
-	cargo build --locked --package offhook
+	cargo build --workspace --bins --locked
 	cargo test --workspace --locked --no-fail-fast
+
+# What a call costs, beside two floors, in one run on one machine: takes some minutes and a quiet machine.
+bench: require-build require-test
+	cargo build --release --workspace --bins --locked
+	cargo run --quiet --release --locked --package offhook-tests --bin bench -- $(ARGS)
 
 # Dependencies: bans, licences, sources. Needs the network and cargo-deny.
 audit:
