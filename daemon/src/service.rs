@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 use crate::config::Config;
 use crate::control::{CallDirectory, Control};
@@ -57,6 +58,8 @@ async fn serve(
 ) -> Result<(), ServiceError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Start)?;
+    // Unheard, it would end the daemon and every call with it.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(ServiceError::Start)?;
     let health = Arc::new(Health::new(Instant::now()));
     let calls = Arc::new(CallDirectory::default());
     let manager = ServiceManager::default();
@@ -79,10 +82,15 @@ async fn serve(
     manager.ready("answering calls");
     tracing::info!(control = %control_address, "ready");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        ended = &mut control => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(ServiceError::Control),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                tracing::warn!("reading the configuration again is not built yet; it stays as it was");
+            }
+            ended = &mut control => return ended_with(ended),
+        }
     }
 
     health.start_draining();
@@ -90,8 +98,11 @@ async fn serve(
     tracing::info!(calls = calls.len(), timeout = ?config.drain.timeout, "draining");
 
     drop(stop_control);
-    control
-        .await
-        .unwrap_or_else(|panic| Err(io::Error::other(panic)))
-        .map_err(ServiceError::Control)
+    ended_with(control.await)
+}
+
+/// How the HTTP listener's task ended.
+fn ended_with(task: Result<io::Result<()>, JoinError>) -> Result<(), ServiceError> {
+    let result = task.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    result.map_err(ServiceError::Control)
 }

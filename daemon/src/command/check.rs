@@ -1,5 +1,6 @@
 //! `offhook check`: every mistake of a configuration, before anything is opened.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -37,13 +38,14 @@ pub(super) fn execute(arguments: &Arguments) -> Exit {
         ),
         Err(findings) => (findings, Exit::Mistakes),
     };
-    print!("{findings}");
-    println!(
-        "{}: {}, {}",
+    let summary = format!(
+        "{findings}{}: {}, {}\n",
         arguments.config.display(),
         counted(findings.mistakes.len(), "mistake"),
         counted(findings.warnings.len(), "warning")
     );
+    // Whoever reads may have seen enough; the exit code says the rest.
+    let _ = std::io::stdout().write_all(summary.as_bytes());
     exit
 }
 

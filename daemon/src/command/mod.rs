@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! Each command is a file: its arguments as clap reads them, and `execute`, which ends in an [`Exit`].
+//! Each command is a file: its arguments as clap reads them, and `execute`, which ends in an exit code.
 
 mod check;
 mod demo;

@@ -2,7 +2,7 @@
 //!
 //! Signalling writes, the HTTP listener reads; media threads know nothing of it. One mutex, held for
 //! one look-up or, by a reader, for as long as copying what it shows takes: at 2,000 calls a second,
-//! each entered, changed a few times and removed, it is busy for a few thousandths of the time.
+//! each entered, changed a few times and removed, it is busy for a hundredth of the time at most.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

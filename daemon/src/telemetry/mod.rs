@@ -16,8 +16,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use journal::{Entry, JournalLayer};
 use log_queue::{LogQueue, LogThread};
 
-/// The variable that says what is logged, as `OFFHOOK_LOG=debug` or `OFFHOOK_LOG=offhook_sip=trace,info`.
-const FILTER_VARIABLE: &str = "OFFHOOK_LOG";
+/// The variables that say what is logged, the first that is set, as `OFFHOOK_LOG=debug` or
+/// `OFFHOOK_LOG=offhook_sip=trace,info`. The second is what other programs in Rust read.
+const FILTER_VARIABLES: [&str; 2] = ["OFFHOOK_LOG", "RUST_LOG"];
 /// Log entries that wait to be written; one more is dropped and counted.
 const LOG_QUEUE_ENTRIES: usize = 4096;
 /// How long the end of the program waits for the log.
@@ -27,8 +28,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The variable with the filter cannot be read.
-    #[error("{FILTER_VARIABLE}: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    #[error("{name}: {error}")]
+    Filter {
+        /// Which variable.
+        name: &'static str,
+        /// What is wrong with it.
+        error: tracing_subscriber::filter::ParseError,
+    },
     /// Somebody else started it before.
     #[error("telemetry was started twice")]
     Twice,
@@ -53,9 +59,14 @@ impl Telemetry {
     /// # Errors
     /// See [`StartError`].
     pub fn start() -> Result<Self, StartError> {
-        let filter = match std::env::var(FILTER_VARIABLE) {
-            Ok(filter) => EnvFilter::try_new(filter)?,
-            Err(_) => EnvFilter::new("info"),
+        let given = FILTER_VARIABLES
+            .into_iter()
+            .find_map(|name| Some((name, std::env::var(name).ok()?)));
+        let filter = match given {
+            Some((name, filter)) => {
+                EnvFilter::try_new(filter).map_err(|error| StartError::Filter { name, error })?
+            }
+            None => EnvFilter::new("info"),
         };
         let metrics = metrics::Metrics::install().ok_or(StartError::Twice)?;
         let registry = tracing_subscriber::registry().with(filter);

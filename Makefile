@@ -1,0 +1,48 @@
+# The commands of this project. `make run` and `make test` work on a fresh Debian machine with Rust.
+
+.PHONY: run build test bench audit require-build require-speech require-test
+
+# Where rustup puts its programs, for shells that were opened before it was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Arguments for the demo or the bench, as in: make run ARGS="--listen 192.0.2.1"
+ARGS =
+
+# Builds, and starts a demo that can be called at once.
+run: build require-speech
+	cargo run --quiet --release --locked --package offhook -- demo $(ARGS)
+
+# Everything a release has but link-time optimisation, which would cost a newcomer minutes.
+build: require-build
+	cargo build --release --locked --package offhook
+
+# Formatting, lints, documentation, the systemd unit, and every test.
+test: require-build require-test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+	deploy/check_unit
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked --no-fail-fast
+
+# What a call costs, beside two floors, in one run on one machine: takes some minutes and a quiet machine.
+bench: require-build require-test
+	cargo build --release --workspace --bins --locked
+	cargo run --quiet --release --locked --package offhook-tests --bin bench -- $(ARGS)
+
+# Dependencies: bans, licences, sources. Needs the network and cargo-deny.
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { echo "There is no cargo-deny; install it with: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny check bans licenses sources
+
+require-build:
+	@deploy/require_rust
+	@deploy/require_packages "needed to build (libopus is compiled from source)" required gcc:cc cmake:cmake
+
+require-speech:
+	@deploy/require_packages "the embedded recogniser and voice; without them the agents echo and play still answer" \
+		optional libflite1 libpocketsphinx3 pocketsphinx-en-us
+
+require-test:
+	@deploy/require_packages "needed by the tests" required \
+		sip-tester:sipp baresip-core:baresip sox:sox libflite1 libpocketsphinx3 pocketsphinx-en-us

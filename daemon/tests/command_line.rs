@@ -1,0 +1,190 @@
+//! The program as an operator and the service manager meet it: exit codes, messages, signals.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A folder of its own for each test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("offhook-command-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program, without what this environment would tell it.
+fn offhook() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("OFFHOOK_")
+            || name.starts_with("WATCHDOG_")
+            || name == "NOTIFY_SOCKET"
+            || name == "JOURNAL_STREAM"
+        {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command
+}
+
+fn output(command: &mut Command) -> (Output, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    (output, String::from_utf8(text).unwrap())
+}
+
+/// A running program, ended with the test whatever happens.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: libc::c_int) {
+        let id = libc::pid_t::try_from(self.0.id()).unwrap();
+        // SAFETY: kill takes no pointers; the process is a child that was not waited for.
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A configuration whose ports nobody else has.
+fn own_ports() -> &'static str {
+    "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[control]\nlisten = \"127.0.0.1:0\"\n[drain]\ntimeout_s = 1\n\
+     [trunk.here]\ninbound_from = [\"127.0.0.0/8\"]\n[agent.echo]\nkind = \"echo\"\n[[route]]\nagent = \"echo\"\n"
+}
+
+#[test]
+fn check_accepts_the_example_with_0_and_warns_of_what_is_not_built() {
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/offhook.example.toml"
+    );
+    let (output, text) = output(offhook().args(["check", "--config", example]));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("no mistakes, 9 warnings"), "{text}");
+    assert!(
+        text.contains("media.codecs[1]: G.722 is not built yet"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_lists_every_mistake_and_exits_with_1() {
+    let folder = Folder::new("mistakes");
+    let file = folder.write(
+        "offhook.toml",
+        "[sip]\nlisten = [\"udp:nowhere\"]\n[limits]\ncalls = 0\ncals = 1\n",
+    );
+    let (output, text) = output(offhook().args(["check", "--config"]).arg(&file));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for key in ["sip.listen[0]", "limits.calls", "limits.cals"] {
+        assert!(
+            text.contains(&format!("mistake: {}: {key}: ", file.display())),
+            "{text}"
+        );
+    }
+    assert!(text.contains("3 mistakes"), "{text}");
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    assert_eq!(output(offhook().arg("dial")).0.status.code(), Some(2));
+    assert_eq!(
+        output(offhook().args(["demo", "--listen", "here"]))
+            .0
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn run_names_a_taken_port_and_exits_with_3() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let folder = Folder::new("taken");
+    let file = folder.write("offhook.toml", own_ports());
+    let (output, text) = output(
+        offhook()
+            .args([
+                "run",
+                "--set",
+                &format!("sip.listen=[\"udp:{taken}\"]"),
+                "--config",
+            ])
+            .arg(file),
+    );
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(
+        text.contains(&format!(
+            "sip.listen: cannot listen on {taken}: another program has this port"
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_service_manager_hears_ready_and_stopping_and_sigterm_ends_with_0() {
+    let folder = Folder::new("notify");
+    let file = folder.write("offhook.toml", own_ports());
+    let manager = UnixDatagram::bind(folder.0.join("notify")).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let hears = |expected: &str| {
+        let mut datagram = [0; 1024];
+        loop {
+            let length = manager
+                .recv(&mut datagram)
+                .unwrap_or_else(|error| panic!("no {expected}: {error}"));
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            if text.lines().any(|line| line == expected) {
+                return text;
+            }
+        }
+    };
+
+    let child = offhook()
+        .args(["run", "--config"])
+        .arg(&file)
+        .env("NOTIFY_SOCKET", folder.0.join("notify"))
+        .env("WATCHDOG_USEC", "200000")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    // Heard and survived: the daemon goes on feeding.
+    running.signal(libc::SIGHUP);
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    running.signal(libc::SIGTERM);
+    hears("STOPPING=1");
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+}
