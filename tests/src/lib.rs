@@ -15,6 +15,7 @@ pub mod child;
 pub mod daemon;
 pub mod load;
 pub mod mutation;
+pub mod phone;
 pub mod ports;
 pub mod process_gauge;
 pub mod scratch;

@@ -76,6 +76,13 @@ impl PortBlock {
     }
 }
 
+/// Whether some process has a UDP socket on `port`, by the kernel's own table: nothing is sent.
+pub fn udp_port_is_bound(port: u16) -> bool {
+    let entry = format!(":{port:04X} ");
+    std::fs::read_to_string("/proc/net/udp")
+        .is_ok_and(|table| table.lines().any(|line| line.contains(&entry)))
+}
+
 /// Claims `cells` neighbouring cells from port `start`, or none.
 fn claim(start: u16, cells: u16) -> Option<Vec<UdpSocket>> {
     (0..cells)
