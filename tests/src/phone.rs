@@ -84,11 +84,23 @@ impl Phone {
     /// # Errors
     /// `TimedOut` after five seconds.
     pub fn final_answer(&self, method: &str) -> io::Result<String> {
+        loop {
+            let answer = self.next_final_answer()?;
+            if sip_text::method(&answer) == Some(method) {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Waits for a final answer to any request, passing over requests and provisional answers.
+    ///
+    /// # Errors
+    /// `TimedOut` after five seconds.
+    pub fn next_final_answer(&self) -> io::Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let message = self.receive(deadline)?;
-            let is_final = sip_text::status(&message).is_some_and(|status| status >= 200);
-            if is_final && sip_text::method(&message) == Some(method) {
+            if sip_text::status(&message).is_some_and(|status| status >= 200) {
                 return Ok(message);
             }
         }
