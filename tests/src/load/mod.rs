@@ -66,10 +66,41 @@ pub struct LoadPlan {
 /// When our own sockets cannot be made, or the peer's process ends. Calls that fail are no error: the report counts
 /// them by reason.
 pub fn run(plan: &LoadPlan) -> io::Result<LoadReport> {
+    measure_until(plan, || false)
+}
+
+/// As [`run`], but measures while `trouble` is at work on a thread of its own, and at most for the plan's window. Gives
+/// the report and what `trouble` found.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// When `trouble` panics.
+pub fn run_during<T: Send>(
+    plan: &LoadPlan,
+    trouble: impl FnOnce() -> T + Send,
+) -> io::Result<(LoadReport, T)> {
+    std::thread::scope(|scope| {
+        let mut waiting = Some(trouble);
+        let mut working = None;
+        let report = measure_until(plan, || match waiting.take() {
+            Some(trouble) => {
+                working = Some(scope.spawn(trouble));
+                false
+            }
+            None => working.as_ref().is_some_and(|worker| worker.is_finished()),
+        })?;
+        let worker = working.ok_or_else(|| io::Error::other("the calls were never measured"))?;
+        Ok((report, worker.join().expect("trouble that does not panic")))
+    })
+}
+
+fn measure_until(plan: &LoadPlan, is_done: impl FnMut() -> bool) -> io::Result<LoadReport> {
     let mut load = Load::new(plan)?;
     load.set_up()?;
     let before = load.snapshot()?;
-    load.measure()?;
+    load.measure(is_done)?;
     let after = load.snapshot()?;
     load.end()?;
     Ok(load.report(&before, &after))
@@ -181,13 +212,14 @@ impl<'plan> Load<'plan> {
         self.run_until(monotonic_ns() + SETTLE_NS)
     }
 
-    fn measure(&mut self) -> io::Result<()> {
+    fn measure(&mut self, mut is_done: impl FnMut() -> bool) -> io::Result<()> {
         self.calls.iter_mut().for_each(LoadCall::forget_counts);
         self.window = Window {
             open: true,
             ..Window::default()
         };
-        self.run_until(monotonic_ns() + self.plan.window.as_nanos() as u64)?;
+        let end_ns = monotonic_ns() + self.plan.window.as_nanos() as u64;
+        while self.slot()? < end_ns && !is_done() {}
         self.window.open = false;
         Ok(())
     }
