@@ -1,1 +1,25 @@
 //! Whole-program tests, load programs and their floors.
+//!
+//! Everything here treats the daemon as a stranger would: over its sockets, by its process id, and through what it
+//! prints. SIP is spoken in literal text and RTP in literal bytes, so that a mistake in our own parser cannot hide
+//! itself. Three layers, each usable without the next:
+//!
+//! ```text
+//!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
+//!  daemon, sipp, baresip                          the programs under test and the real peers
+//!  load                                           N calls at once, measured from outside
+//! ```
+
+pub mod baresip;
+pub mod child;
+pub mod daemon;
+pub mod load;
+pub mod mutation;
+pub mod phone;
+pub mod ports;
+pub mod process_gauge;
+pub mod scratch;
+pub mod sip_text;
+pub mod sipp;
+pub mod wait;
+pub mod wav;

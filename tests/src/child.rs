@@ -1,0 +1,108 @@
+//! A program we started: its output kept in a file, its end by its own process id and no other.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::wait::wait_until;
+
+/// How long a program may take to leave after SIGTERM before it is killed.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// A running program that does not outlive this value.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Starts `command` with both its outputs written to the file `log` and nothing on its input.
+    ///
+    /// # Errors
+    /// When the log cannot be made or the program cannot be started; the program is named.
+    pub fn start(name: &str, mut command: Command, log: PathBuf) -> io::Result<Self> {
+        let output = File::create(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .spawn()
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot start {name}: {error}"))
+            })?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The file its outputs go to.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// When it is still running after `limit`; it is then killed.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus, String> {
+        let what = format!("the end of {}", self.name);
+        let ended = wait_until(&what, limit, || self.ended());
+        if ended.is_err() {
+            self.kill();
+        }
+        ended
+    }
+
+    /// Asks it to leave (SIGTERM) and waits; kills it after five seconds. Gives the status and how long it took.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub fn stop(&mut self) -> Result<(ExitStatus, Duration), String> {
+        let asked = Instant::now();
+        self.signal(libc::SIGTERM);
+        self.wait(LEAVING).map(|status| (status, asked.elapsed()))
+    }
+
+    /// Sends `signal` to it, unless it has ended.
+    pub fn signal(&mut self, signal: libc::c_int) {
+        if self.ended().is_none() {
+            // SAFETY: no memory is involved; the id is our own unreaped child's, so it cannot be anyone else's.
+            unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+        }
+    }
+
+    fn kill(&mut self) {
+        // Fails only when it has ended meanwhile, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.ended().is_none() && self.stop().is_err() {
+            eprintln!("{} did not leave on SIGTERM and was killed", self.name);
+        }
+    }
+}

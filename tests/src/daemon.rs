@@ -1,0 +1,285 @@
+//! The daemon as an operator runs it: its own binary, a configuration file in a folder of its own, its own ports, ready
+//! when `/readyz` says so, ended by SIGTERM.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, fs};
+
+use crate::child::Program;
+use crate::ports::PortBlock;
+use crate::scratch::Scratch;
+use crate::wait::wait_until;
+use crate::wav;
+
+/// From start to ready; a debug build on a busy machine included.
+const READY: Duration = Duration::from_secs(20);
+/// Ports of the block that are not RTP: the claim, SIP, control and some to spare.
+const FIRST_RTP_PORT: u16 = 8;
+
+/// What differs between the daemons that tests start. Routes exist to `echo`, `play` (a tone), and, when `front_desk` is
+/// set, `front-desk`; nothing else is routed. Loopback is the one trunk.
+#[derive(Debug, Clone)]
+pub struct DaemonSetup {
+    /// Most calls at once; RTP ports for twice as many are given, so that a port's quarantine never refuses a call.
+    pub calls: u16,
+    /// Most new calls a second.
+    pub calls_per_second: u32,
+    /// Codecs in our order of preference.
+    pub codecs: Vec<&'static str>,
+    /// Whether the flow agent is configured (it wants the speech libraries).
+    pub front_desk: bool,
+    /// Keys added to the table of the agent `echo`.
+    pub echo_keys: &'static str,
+    /// Whole tables added at the end of the file.
+    pub more: &'static str,
+    /// What RUST_LOG is set to.
+    pub log: &'static str,
+}
+
+impl Default for DaemonSetup {
+    fn default() -> Self {
+        Self {
+            calls: 50,
+            calls_per_second: 1_000,
+            codecs: vec!["opus", "pcmu", "pcma"],
+            front_desk: false,
+            echo_keys: "",
+            more: "",
+            log: "info",
+        }
+    }
+}
+
+/// A running daemon that is ready for calls. Ends with this value.
+#[derive(Debug)]
+pub struct Daemon {
+    program: Program,
+    sip: SocketAddr,
+    control: SocketAddr,
+    rtp_ports: std::ops::Range<u16>,
+    _ports: PortBlock,
+    _folder: Scratch,
+}
+
+impl Daemon {
+    /// Builds the daemon if need be, starts it with `setup` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be built or started, ends early, or is not ready in 20 s; what it printed is part of the error.
+    pub fn start(setup: &DaemonSetup) -> Result<Self, String> {
+        let binary = binary()?;
+        let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
+        // Every 64th port is taken as a claim; a call needs a pair.
+        let rtp = setup.calls.saturating_mul(4);
+        let ports = PortBlock::take(FIRST_RTP_PORT + rtp + rtp / 16 + 8)
+            .map_err(|error| error.to_string())?;
+        let (sip, control, rtp_ports) = (
+            ports.address(1),
+            ports.address(2),
+            ports.run(FIRST_RTP_PORT),
+        );
+        let file = folder.file("offhook.toml");
+        write_tone(&folder)?;
+        fs::write(&file, configuration(setup, sip, control, &rtp_ports))
+            .map_err(|error| error.to_string())?;
+        let mut command = Command::new(binary);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&file)
+            .current_dir(folder.path());
+        command
+            .env("RUST_LOG", setup.log)
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("JOURNAL_STREAM");
+        let mut program = Program::start("offhook", command, folder.file("offhook.log"))
+            .map_err(|error| error.to_string())?;
+        let ready = wait_until("readiness of offhook", READY, || match program.ended() {
+            Some(status) => Some(Err(format!("offhook ended early ({status})"))),
+            None => (http_status(control, "/readyz") == Some(200)).then_some(Ok(())),
+        });
+        ready
+            .and_then(|outcome| outcome)
+            .map_err(|why| format!("{why}; it said:\n{}", program.log()))?;
+        Ok(Self {
+            program,
+            sip,
+            control,
+            rtp_ports,
+            _ports: ports,
+            _folder: folder,
+        })
+    }
+
+    /// Where it takes calls (UDP).
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Where its HTTP server listens.
+    pub fn control(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// The ports its RTP sockets come from.
+    pub fn rtp_ports(&self) -> std::ops::Range<u16> {
+        self.rtp_ports.clone()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.program.log()
+    }
+
+    /// Whether it is still running.
+    pub fn is_alive(&mut self) -> bool {
+        self.program.ended().is_none()
+    }
+
+    /// The body of an HTTP page of its control server.
+    ///
+    /// # Errors
+    /// When the server does not answer 200.
+    pub fn page(&self, path: &str) -> Result<String, String> {
+        match http_get(self.control, path) {
+            Ok((200, body)) => Ok(body),
+            Ok((status, body)) => Err(format!("{path} gave {status}: {body}")),
+            Err(error) => Err(format!("{path}: {error}")),
+        }
+    }
+
+    /// Ends it as systemd would and gives its exit status and log.
+    ///
+    /// # Errors
+    /// When it has to be killed.
+    pub fn stop(mut self) -> Result<(ExitStatus, String), String> {
+        let (status, _) = self.program.stop()?;
+        Ok((status, self.program.log()))
+    }
+}
+
+/// The configuration file. Written as an operator would; nothing in it is only for tests.
+fn configuration(
+    setup: &DaemonSetup,
+    sip: SocketAddr,
+    control: SocketAddr,
+    rtp_ports: &std::ops::Range<u16>,
+) -> String {
+    let DaemonSetup {
+        calls,
+        calls_per_second,
+        codecs,
+        front_desk,
+        echo_keys,
+        more,
+        ..
+    } = setup;
+    let (first, last) = (rtp_ports.start, rtp_ports.end - 1);
+    let mut text = format!(
+        "[sip]\nlisten = [\"udp:{sip}\"]\n\n\
+         [media]\nbind = [\"127.0.0.1\"]\nports = \"{first}-{last}\"\ncodecs = {codecs:?}\n\n\
+         [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n\n\
+         [control]\nlisten = \"{control}\"\n\n\
+         [drain]\ntimeout_s = 2\n\n\
+         [trunk.loopback]\ninbound_from = [\"127.0.0.0/8\"]\n\n\
+         [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
+         [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\
+         [[route]]\nto = \"echo\"\nagent = \"echo\"\n\n\
+         [[route]]\nto = \"play\"\nagent = \"tone\"\n"
+    );
+    if *front_desk {
+        let flow = repository().join("daemon/flows/front-desk.toml");
+        text += &format!(
+            "\n[agent.front-desk]\nkind = \"flow\"\nflow = {:?}\n\n[[route]]\nto = \"front-desk\"\nagent = \"front-desk\"\n",
+            flow.display().to_string()
+        );
+    }
+    text + "\n" + more
+}
+
+fn write_tone(folder: &Scratch) -> Result<(), String> {
+    wav::write_tone(&folder.file("tone.wav"), 8_000, 2, 440.0).map_err(|error| error.to_string())
+}
+
+/// The folder of the workspace.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The daemon's binary: `$OFFHOOK_BINARY`, or the one beside the running test program, brought up to date by cargo once a
+/// process. Cargo offers no path to another package's binary, and a stale one would test yesterday's code.
+///
+/// # Errors
+/// When it cannot be built, with what cargo said.
+pub fn binary() -> Result<PathBuf, String> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BINARY.get_or_init(build).clone()
+}
+
+fn build() -> Result<PathBuf, String> {
+    if let Some(given) = env::var_os("OFFHOOK_BINARY") {
+        return Ok(given.into());
+    }
+    let this = env::current_exe().map_err(|error| error.to_string())?;
+    // target/PROFILE/deps/test-program, or target/PROFILE/program
+    let profile = this
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.file_name().is_some_and(|name| name != "deps"))
+        .ok_or("no target folder above this program")?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // All members are named so that shared dependencies keep the features that the tests were built with.
+    cargo
+        .args(["build", "--quiet", "--workspace", "--bin", "offhook"])
+        .current_dir(repository());
+    if let Some(target) = profile.parent() {
+        cargo.arg("--target-dir").arg(target);
+    }
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    match built.status.success() {
+        true => Ok(profile.join("offhook")),
+        false => Err(format!(
+            "cannot build offhook:\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        )),
+    }
+}
+
+fn http_status(server: SocketAddr, path: &str) -> Option<u16> {
+    http_get(server, path).ok().map(|(status, _)| status)
+}
+
+/// One GET over a connection of its own.
+fn http_get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let patience = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&server, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
+}

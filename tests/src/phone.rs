@@ -1,0 +1,129 @@
+//! A telephone for tests that need to hold one call and look at single messages: literal SIP over a blocking socket,
+//! every wait with a deadline.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::ports::PortBlock;
+use crate::sip_text::{self, Caller};
+
+/// How long a healthy peer on loopback may take for any answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One caller with a SIP socket and an RTP socket of its own.
+#[derive(Debug)]
+pub struct Phone {
+    /// What it says.
+    pub caller: Caller,
+    sip: UdpSocket,
+    rtp: UdpSocket,
+    _ports: PortBlock,
+}
+
+impl Phone {
+    /// A phone that will call `user` at `target`; `call_id` names its one call.
+    ///
+    /// # Errors
+    /// When no ports are free.
+    pub fn new(target: SocketAddr, user: &str, call_id: &str) -> io::Result<Self> {
+        let ports = PortBlock::take(8)?;
+        let sip = UdpSocket::bind(ports.address(1))?;
+        let rtp = UdpSocket::bind(ports.address(2))?;
+        let caller = Caller::new(ports.address(1), target, user, call_id.to_owned());
+        Ok(Self {
+            caller,
+            sip,
+            rtp,
+            _ports: ports,
+        })
+    }
+
+    /// Calls, and acknowledges whatever final answer comes. Gives that answer.
+    ///
+    /// # Errors
+    /// When none comes within five seconds.
+    pub fn call(&mut self) -> io::Result<String> {
+        let invite = self.caller.invite(self.rtp.local_addr()?);
+        self.send(&invite)?;
+        let answer = self.final_answer("INVITE")?;
+        self.caller.learn(&answer);
+        if sip_text::status(&answer).is_some_and(|status| status < 300) {
+            self.send(&self.caller.ack())?;
+            if let Some(media) = sip_text::media_address(&answer) {
+                self.rtp.connect(media)?;
+            }
+        } else {
+            self.caller.contact = None;
+            self.send(&self.caller.ack_refusal())?;
+        }
+        Ok(answer)
+    }
+
+    /// Hangs up and gives the answer to the BYE.
+    ///
+    /// # Errors
+    /// When none comes within five seconds.
+    pub fn hang_up(&mut self) -> io::Result<String> {
+        self.send(&self.caller.bye())?;
+        self.final_answer("BYE")
+    }
+
+    /// Sends one SIP message.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn send(&self, message: &str) -> io::Result<()> {
+        self.sip
+            .send_to(message.as_bytes(), self.caller.target)
+            .map(|_| ())
+    }
+
+    /// Waits for the final answer to a request of `method`, passing over everything else.
+    ///
+    /// # Errors
+    /// `TimedOut` after five seconds.
+    pub fn final_answer(&self, method: &str) -> io::Result<String> {
+        loop {
+            let answer = self.next_final_answer()?;
+            if sip_text::method(&answer) == Some(method) {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Waits for a final answer to any request, passing over requests and provisional answers.
+    ///
+    /// # Errors
+    /// `TimedOut` after five seconds.
+    pub fn next_final_answer(&self) -> io::Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let message = self.receive(deadline)?;
+            if sip_text::status(&message).is_some_and(|status| status >= 200) {
+                return Ok(message);
+            }
+        }
+    }
+
+    fn receive(&self, deadline: Instant) -> io::Result<String> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        }
+        self.sip.set_read_timeout(Some(left))?;
+        let mut buffer = [0; 8_192];
+        match self.sip.recv(&mut buffer) {
+            Ok(length) => Ok(String::from_utf8_lossy(&buffer[..length]).into_owned()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The socket its audio comes to; connected to the peer's once a call is up.
+    pub fn rtp(&self) -> &UdpSocket {
+        &self.rtp
+    }
+}

@@ -1,0 +1,104 @@
+//! Ports of a test's own, below the kernel's ephemeral range, so that tests in one process and test programs side by
+//! side never meet.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::process;
+
+/// Ports are lent in cells of this many; the first port of each cell is its lock.
+const CELL: u16 = 64;
+/// All cells lie in here: above the well-known programs, below Linux's ephemeral range (32768 and up).
+const LENDABLE: Range<u16> = 10_240..32_704;
+
+/// A run of ports on 127.0.0.1 that nobody else in these tests uses while this value lives.
+///
+/// A cell is claimed by holding a UDP socket on its first port: the kernel frees it however we end.
+#[derive(Debug)]
+pub struct PortBlock {
+    ports: Range<u16>,
+    _claims: Vec<UdpSocket>,
+}
+
+impl PortBlock {
+    /// Borrows at least `count` ports in a row (the claimed ports themselves are not counted when `count` is at most
+    /// 63; larger blocks contain every 64th port in use: see [`PortBlock::run`]).
+    ///
+    /// # Errors
+    /// `AddrInUse` when no run of free cells is left.
+    pub fn take(count: u16) -> io::Result<Self> {
+        let cells = count.saturating_add(1).div_ceil(CELL);
+        let all_cells = (LENDABLE.end - LENDABLE.start) / CELL;
+        // Programs side by side begin at different places, so that they rarely contend.
+        let first = (process::id() as u16 % 97).wrapping_mul(3) % all_cells;
+        for step in 0..all_cells {
+            let cell = (first + step) % all_cells;
+            if cell + cells > all_cells {
+                continue;
+            }
+            let start = LENDABLE.start + cell * CELL;
+            if let Some(claims) = claim(start, cells) {
+                return Ok(Self {
+                    ports: start..start + cells * CELL,
+                    _claims: claims,
+                });
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "no run of test ports is free",
+        ))
+    }
+
+    /// The `n`th port of the block. The first (0) is the claim itself and may not be used.
+    ///
+    /// # Panics
+    /// When `n` is 0 or lies outside the block, or falls on a later cell's claim: a mistake in the test.
+    pub fn port(&self, n: u16) -> u16 {
+        let port = self.ports.start + n;
+        assert!(
+            !n.is_multiple_of(CELL) && port < self.ports.end,
+            "port {n} of a block of {}",
+            self.ports.len()
+        );
+        port
+    }
+
+    /// The `n`th port of the block as an address on loopback.
+    pub fn address(&self, n: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port(n)))
+    }
+
+    /// The ports from the `from`th up to the end of the block, as a range for a program that takes one. Claimed
+    /// ports inside it are in use, and a program that allocates from a range has to step over those anyway.
+    pub fn run(&self, from: u16) -> Range<u16> {
+        self.ports.start + from..self.ports.end
+    }
+}
+
+/// Whether some process has a UDP socket on `port`, by the kernel's own table: nothing is sent.
+pub fn udp_port_is_bound(port: u16) -> bool {
+    let entry = format!(":{port:04X} ");
+    std::fs::read_to_string("/proc/net/udp")
+        .is_ok_and(|table| table.lines().any(|line| line.contains(&entry)))
+}
+
+/// Claims `cells` neighbouring cells from port `start`, or none.
+fn claim(start: u16, cells: u16) -> Option<Vec<UdpSocket>> {
+    (0..cells)
+        .map(|cell| UdpSocket::bind((Ipv4Addr::LOCALHOST, start + cell * CELL)).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_blocks_never_share_a_port() {
+        let one = PortBlock::take(10).expect("ports");
+        let other = PortBlock::take(200).expect("ports");
+        assert!(one.ports.end <= other.ports.start || other.ports.end <= one.ports.start);
+        assert!(other.ports.len() >= 200);
+    }
+}

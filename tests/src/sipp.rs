@@ -1,0 +1,258 @@
+//! SIPp as a peer: one scenario file, one run, its own count of calls that went as the scenario says.
+//!
+//! SIPp's `-timeout` ends it only between calls and its screen is no interface, so a run is bounded by our own
+//! deadline and judged by its statistics file.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::child::Program;
+use crate::ports::{PortBlock, udp_port_is_bound};
+use crate::scratch::Scratch;
+use crate::sip_text;
+use crate::wait::wait_until;
+
+/// One run of SIPp as the caller.
+#[derive(Debug, Clone)]
+pub struct SippRun {
+    /// The scenario's file, or the name of a built-in one after `builtin:`.
+    pub scenario: String,
+    /// Whom to call.
+    pub target: SocketAddr,
+    /// The user part of the request URI.
+    pub user: String,
+    /// Calls in all.
+    pub calls: u32,
+    /// New calls a second.
+    pub calls_per_second: u32,
+    /// Most calls at once.
+    pub at_once: u32,
+    /// The whole run ends by then.
+    pub limit: Duration,
+    /// More arguments, as on its command line.
+    pub more: Vec<String>,
+}
+
+/// How a run went, by SIPp's own statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SippOutcome {
+    /// Calls that went through the whole scenario.
+    pub successful: u64,
+    /// Calls that met something else, or nothing in time.
+    pub failed: u64,
+    /// Requests and responses it had to repeat.
+    pub retransmissions: u64,
+    /// What its error file says; empty when all went well.
+    pub errors: String,
+    /// SIPp's trace of messages; empty for runs of more than ten calls, which are not traced.
+    pub messages: String,
+}
+
+impl SippRun {
+    /// One call of the scenario `name` (a file of `tests/sipp` without its ending) to agent `user`.
+    pub fn story(name: &str, target: SocketAddr, user: &str) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("sipp")
+            .join(format!("{name}.xml"));
+        Self {
+            scenario: file.display().to_string(),
+            target,
+            user: user.to_owned(),
+            calls: 1,
+            calls_per_second: 10,
+            at_once: 10,
+            limit: Duration::from_secs(60),
+            more: Vec::new(),
+        }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// When SIPp is missing, is still running at the limit, or leaves no statistics.
+    pub fn run(&self) -> Result<SippOutcome, String> {
+        let folder = Scratch::new("sipp").map_err(|error| error.to_string())?;
+        let ports = PortBlock::take(32).map_err(|error| error.to_string())?;
+        let command = self.command(&folder, &ports);
+        let mut sipp = Program::start("sipp (package sip-tester)", command, folder.file("screen"))
+            .map_err(|error| error.to_string())?;
+        let status = sipp.wait(self.limit)?;
+        let errors = std::fs::read_to_string(folder.file("errors")).unwrap_or_default();
+        let statistics = std::fs::read_to_string(folder.file("statistics.csv")).unwrap_or_default();
+        let column = |name: &str| last_of_column(&statistics, name);
+        let counted = column("SuccessfulCall(C)").zip(column("FailedCall(C)"));
+        let (successful, failed) = counted.ok_or_else(|| {
+            format!(
+                "sipp ended with {status} and no statistics: {errors}\n{}",
+                sipp.log()
+            )
+        })?;
+        let messages = std::fs::read_to_string(folder.file("messages")).unwrap_or_default();
+        Ok(SippOutcome {
+            successful,
+            failed,
+            retransmissions: column("Retransmissions(C)").unwrap_or(0),
+            errors,
+            messages,
+        })
+    }
+
+    fn command(&self, folder: &Scratch, ports: &PortBlock) -> Command {
+        let file = |name: &str| folder.file(name).display().to_string();
+        let mut command = Command::new("sipp");
+        match self.scenario.strip_prefix("builtin:") {
+            Some(name) => command.args(["-sn", name]),
+            None => command.args(["-sf", &self.scenario]),
+        };
+        command
+            .arg(self.target.to_string())
+            .args(["-s", &self.user]);
+        command.args(["-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"]);
+        for (option, value) in [
+            ("-p", u32::from(ports.port(1))),
+            ("-cp", u32::from(ports.port(2))),
+            ("-mp", u32::from(ports.port(4))),
+            ("-m", self.calls),
+            ("-r", self.calls_per_second),
+            ("-l", self.at_once),
+            ("-fd", 1),
+        ] {
+            command.args([option, &value.to_string()]);
+        }
+        command.args(["-trace_stat", "-stf", &file("statistics.csv")]);
+        command.args(["-trace_err", "-error_file", &file("errors")]);
+        // Thousands of calls need no trace; a story's trace is what one reads when it fails.
+        if self.calls <= 10 {
+            command.args(["-trace_msg", "-message_file", &file("messages")]);
+        }
+        command
+            .args(&self.more)
+            .env("TERM", "dumb")
+            .current_dir(folder.path());
+        command
+    }
+}
+
+impl SippOutcome {
+    /// How many times a message whose start line begins with `start` and whose `CSeq` names `method` came in.
+    pub fn received(&self, start: &str, method: &str) -> usize {
+        let mut blocks = self
+            .messages
+            .split("-----------------------------------------------");
+        let of_method = |block: &&str| {
+            sip_text::header(head_of(block), "CSeq").is_some_and(|cseq| cseq.ends_with(method))
+        };
+        blocks
+            .by_ref()
+            .filter(|block| block.contains("message received"))
+            .filter(|block| head_of(block).starts_with(start))
+            .filter(of_method)
+            .count()
+    }
+
+    /// Fails with SIPp's own words unless exactly `calls` calls went through and none failed.
+    ///
+    /// # Panics
+    /// When they did not; for use in tests.
+    pub fn assert_all(&self, calls: u64) {
+        assert!(
+            (self.successful, self.failed) == (calls, 0),
+            "{} of {calls} calls went as told, {} did not\n{}\n{}",
+            self.successful,
+            self.failed,
+            self.errors,
+            self.messages
+        );
+    }
+}
+
+/// SIPp answering calls, echoing RTP: a peer that is not ours, and one of the floors of the bench.
+#[derive(Debug)]
+pub struct SippEcho {
+    program: Program,
+    sip: SocketAddr,
+    _ports: PortBlock,
+    _folder: Scratch,
+}
+
+impl SippEcho {
+    /// Starts its built-in answering scenario with `-rtp_echo`. Ready when this returns.
+    ///
+    /// # Errors
+    /// When SIPp is missing or not answering within 5 s.
+    pub fn start() -> Result<Self, String> {
+        let folder = Scratch::new("sipp-echo").map_err(|error| error.to_string())?;
+        let ports = PortBlock::take(32).map_err(|error| error.to_string())?;
+        let mut command = Command::new("sipp");
+        command.args([
+            "-sn",
+            "uas",
+            "-rtp_echo",
+            "-nostdin",
+            "-i",
+            "127.0.0.1",
+            "-mi",
+            "127.0.0.1",
+        ]);
+        for (option, n) in [("-p", 1), ("-cp", 2), ("-mp", 4)] {
+            command.args([option, &ports.port(n).to_string()]);
+        }
+        command.env("TERM", "dumb").current_dir(folder.path());
+        let mut program =
+            Program::start("sipp (package sip-tester)", command, folder.file("screen"))
+                .map_err(|error| error.to_string())?;
+        wait_until(
+            "a bound SIP port of sipp",
+            Duration::from_secs(5),
+            || match program.ended() {
+                Some(status) => Some(Err(format!(
+                    "sipp ended early ({status})\n{}",
+                    program.log()
+                ))),
+                None => udp_port_is_bound(ports.port(1)).then_some(Ok(())),
+            },
+        )??;
+        Ok(Self {
+            program,
+            sip: ports.address(1),
+            _ports: ports,
+            _folder: folder,
+        })
+    }
+
+    /// Where it takes calls (UDP).
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+}
+
+/// The SIP message inside one block of SIPp's trace, which begins after an empty line.
+fn head_of(block: &str) -> &str {
+    block.split_once("\n\n").map_or("", |(_, message)| message)
+}
+
+/// The number in the last row of SIPp's semicolon-separated statistics under `name`.
+fn last_of_column(statistics: &str, name: &str) -> Option<u64> {
+    let mut lines = statistics.lines();
+    let at = lines.next()?.split(';').position(|column| column == name)?;
+    lines.next_back()?.split(';').nth(at)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_read_from_the_last_row() {
+        let csv = "StartTime;FailedCall(P);FailedCall(C);\nnow;0;0;\nlater;1;3;\n";
+        assert_eq!(last_of_column(csv, "FailedCall(C)"), Some(3));
+        assert_eq!(last_of_column(csv, "Elsewhere"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a peer says and hears, as WAV files: written for it before the call, judged by loudness after it.
+
+use std::path::Path;
+
+/// Writes `seconds` of a quiet line: 16-bit mono noise about 70 dB below full scale, which no detector takes for
+/// speech. Digital silence would be unlike any telephone.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_quiet_line(path: &Path, sample_rate_hz: u32, seconds: u32) -> hound::Result<()> {
+    let mut noise = 0x2545_f491_4f6c_dd1d_u64;
+    write_mono(path, sample_rate_hz, seconds * sample_rate_hz, |_| {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        (noise % 21) as i16 - 10
+    })
+}
+
+/// Writes `seconds` of a steady tone at a quarter of full scale.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_tone(
+    path: &Path,
+    sample_rate_hz: u32,
+    seconds: u32,
+    tone_hz: f64,
+) -> hound::Result<()> {
+    let step = tone_hz * std::f64::consts::TAU / f64::from(sample_rate_hz);
+    write_mono(path, sample_rate_hz, seconds * sample_rate_hz, |n| {
+        (8192.0 * (f64::from(n) * step).sin()) as i16
+    })
+}
+
+fn write_mono(
+    path: &Path,
+    sample_rate_hz: u32,
+    samples: u32,
+    mut sample: impl FnMut(u32) -> i16,
+) -> hound::Result<()> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: sample_rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec)?;
+    for n in 0..samples {
+        writer.write_sample(sample(n))?;
+    }
+    writer.finalize()
+}
+
+/// What was heard so far in a recording, as loudness over time.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Root mean square of each 20 ms, as a share of full scale (0 to 1).
+    frames: Vec<f64>,
+}
+
+/// Frames louder than this carry somebody's voice (about -40 dBFS); a quiet line stays far below.
+const AUDIBLE: f64 = 0.01;
+
+impl Heard {
+    /// Reads a 16-bit recording, also one that is still being written (its header's length is then not true yet, so
+    /// the samples are read by hand up to the end of the file). `None` before the first sample.
+    pub fn read(path: &Path) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        let channels = usize::from(little_endian(&bytes, 22)?);
+        let sample_rate_hz = usize::from(little_endian(&bytes, 24)?);
+        let data = bytes.windows(4).position(|name| name == b"data")? + 8;
+        let samples: Vec<f64> = bytes
+            .get(data..)?
+            .chunks_exact(2)
+            .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+            .collect();
+        let frame = sample_rate_hz / 50 * channels;
+        if samples.is_empty() || frame == 0 {
+            return None;
+        }
+        let loudness =
+            |frame: &[f64]| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt();
+        Some(Self {
+            frames: samples.chunks(frame).map(loudness).collect(),
+        })
+    }
+
+    /// The length so far in milliseconds.
+    pub fn length_ms(&self) -> usize {
+        self.frames.len() * 20
+    }
+
+    /// How many milliseconds from `from_ms` on were audible.
+    pub fn audible_ms(&self, from_ms: usize) -> usize {
+        self.frames
+            .iter()
+            .skip(from_ms / 20)
+            .filter(|rms| **rms > AUDIBLE)
+            .count()
+            * 20
+    }
+
+    /// How many milliseconds have passed since the last audible frame; the whole length when there was none.
+    pub fn quiet_since_ms(&self) -> usize {
+        self.frames
+            .iter()
+            .rev()
+            .take_while(|rms| **rms <= AUDIBLE)
+            .count()
+            * 20
+    }
+}
+
+fn little_endian(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_tone_is_audible_and_a_quiet_line_is_not() {
+        let folder = Scratch::new("wav").expect("folder");
+        write_tone(&folder.file("tone.wav"), 8_000, 1, 440.0).expect("tone");
+        write_quiet_line(&folder.file("quiet.wav"), 8_000, 1).expect("quiet");
+        let tone = Heard::read(&folder.file("tone.wav")).expect("heard");
+        let quiet = Heard::read(&folder.file("quiet.wav")).expect("heard");
+        assert_eq!((tone.length_ms(), tone.audible_ms(500)), (1_000, 500));
+        assert_eq!((quiet.audible_ms(0), quiet.quiet_since_ms()), (0, 1_000));
+    }
+}
