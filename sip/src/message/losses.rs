@@ -286,6 +286,19 @@ fn a_bare_carriage_return_hides_no_header() {
 }
 
 #[test]
+fn a_carriage_return_in_a_reason_phrase_is_refused() {
+    let whole = Response::to_request(&read(&[]), StatusCode::OK).to_bytes();
+    let text = String::from_utf8(whole).unwrap();
+    for reason in ["OK\r", "O\rK", "OK\r\t"] {
+        let error = refusal(text.replacen("OK", reason, 1).as_bytes());
+        assert_eq!(
+            (error.kind, error.answer),
+            (ParseErrorKind::StartLine, None)
+        );
+    }
+}
+
+#[test]
 fn a_head_that_does_not_end_is_answered_with_what_was_there() {
     let whole = invite(&["X: 1"], b"");
     let error = refusal(&whole[..whole.len() - 2]);
