@@ -1,30 +1,55 @@
 //! The daemon at work: starts what a configuration asks for, runs until it is told to stop, drains.
+//!
+//! ```text
+//! Config ─► Service::start ─► media threads, signalling task, HTTP listener, speech processes
+//!                └─► until_told_to_stop ─► stop: drain, then end each of them
+//! ```
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use offhook_session::agent_session::Providers;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 
-use crate::config::Config;
+use crate::config::{AgentKind, Config};
 use crate::control::{CallDirectory, Control};
 use crate::descriptor_limit;
 use crate::listeners::Listeners;
+use crate::media_driver::{MediaThreads, count_threads};
+use crate::random::Random;
+use crate::recordings::Recordings;
+use crate::sessions::{AgentUnusable, Sessions};
+use crate::sip_driver::{
+    COMMAND_QUEUE, Command, FinishedCall, NOTICE_QUEUE, Parts, Signalling, SipSockets,
+};
+use crate::speech_worker::{SpeechConfig, SpeechWorker};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::Health;
-use crate::telemetry::service_manager::ServiceManager;
+use crate::telemetry::service_manager::{ServiceManager, Watchdog};
+
+/// A signalling task that has not come round for so long stands still; it comes round every second.
+const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
+/// How often the media threads' counters are published.
+const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The runtime, a thread or a signal handler could not be had.
+    /// The runtime, a thread, a socket or a signal handler could not be had.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+    /// An agent cannot take calls.
+    #[error(transparent)]
+    Agent(#[from] AgentUnusable),
     /// The HTTP listener failed.
     #[error("the HTTP listener ended: {0}")]
     Control(#[source] io::Error),
+    /// The signalling task ended by a fault of ours.
+    #[error("signalling ended by a fault")]
+    Signalling,
 }
 
 /// Answers calls until SIGTERM or SIGINT, then drains.
@@ -36,6 +61,160 @@ pub fn run(
     listeners: Listeners,
     telemetry: &Telemetry,
 ) -> Result<(), ServiceError> {
+    runtime()?.block_on(async {
+        let service = Service::start(config, listeners, telemetry, None)?;
+        service.until_told_to_stop().await
+    })
+}
+
+/// The runtime that signalling, agents and HTTP share; the media threads are none of its.
+///
+/// # Errors
+/// When the kernel gives no threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime, ServiceError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServiceError::Start)
+}
+
+/// The daemon, started.
+pub struct Service {
+    config: Arc<Config>,
+    health: Arc<Health>,
+    directory: Arc<CallDirectory>,
+    manager: ServiceManager,
+    _watchdog: Option<Watchdog>,
+    media: Arc<MediaThreads>,
+    commands: mpsc::Sender<Command>,
+    signalling: JoinHandle<()>,
+    stop_control: oneshot::Sender<()>,
+    control: JoinHandle<io::Result<()>>,
+    counting: JoinHandle<()>,
+}
+
+impl Service {
+    /// Starts everything and reports readiness. What is left of each call when it is over goes to
+    /// `finished`, where somebody wants it; what finds no room there is dropped.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; nothing is left running then.
+    pub fn start(
+        config: Config,
+        listeners: Listeners,
+        telemetry: &Telemetry,
+        finished: Option<mpsc::Sender<FinishedCall>>,
+    ) -> Result<Self, ServiceError> {
+        raise_descriptor_limit(&config);
+        let config = Arc::new(config);
+        let health = Arc::new(Health::new(Instant::now()));
+        let directory = Arc::new(CallDirectory::default());
+        let sessions = Arc::new(Sessions::new(
+            &config,
+            providers(&config),
+            recordings(&config)?,
+        )?);
+
+        let (notice_sender, notices) = mpsc::channel(NOTICE_QUEUE);
+        let threads = config.media.threads.get();
+        let media =
+            MediaThreads::start(threads, &notice_sender, &health).map_err(ServiceError::Start)?;
+        let media = Arc::new(media);
+
+        let control_address = listeners.control_address();
+        let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
+        let signalling = Signalling::new(Parts {
+            config: Arc::clone(&config),
+            sockets: SipSockets::new(listeners.sip).map_err(ServiceError::Start)?,
+            media: Arc::clone(&media),
+            sessions,
+            directory: Arc::clone(&directory),
+            notices,
+            commands: command_receiver,
+            finished,
+            heartbeat: health.watch("signalling", LONGEST_SIGNALLING_TURN),
+            random: Random::from_kernel().map_err(ServiceError::Start)?,
+        });
+
+        let control = Control {
+            health: Arc::clone(&health),
+            calls: Arc::clone(&directory),
+            metrics: telemetry.metrics.clone(),
+        };
+        let (stop_control, control_stopped) = oneshot::channel::<()>();
+        let control = tokio::spawn(control.serve(listeners.control, async {
+            // A dropped sender asks for the stop just as well.
+            let _ = control_stopped.await;
+        }));
+
+        let manager = ServiceManager::default();
+        let watchdog = manager
+            .start_watchdog(Arc::clone(&health))
+            .map_err(ServiceError::Start)?;
+        let service = Self {
+            counting: tokio::spawn(publish_counters(Arc::clone(&media))),
+            signalling: tokio::spawn(signalling.run()),
+            config,
+            health,
+            directory,
+            manager,
+            _watchdog: watchdog,
+            media,
+            commands,
+            stop_control,
+            control,
+        };
+        service.manager.ready("answering calls");
+        tracing::info!(control = %control_address, media_threads = threads, "ready");
+        Ok(service)
+    }
+
+    /// Runs until SIGTERM, SIGINT or a failure, then drains.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn until_told_to_stop(mut self) -> Result<(), ServiceError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Start)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Start)?;
+        // Unheard, it would end the daemon and every call with it.
+        let mut hang_up = signal(SignalKind::hangup()).map_err(ServiceError::Start)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {
+                    tracing::warn!("reading the configuration again is not built yet; it stays as it was");
+                }
+                ended = &mut self.control => return ended_with(ended),
+                _ = &mut self.signalling => return Err(ServiceError::Signalling),
+            }
+        }
+        self.stop().await
+    }
+
+    /// Drains: refuses new calls, lets live ones end until the configured deadline, hangs up the rest;
+    /// then ends everything. Liveness and metrics are served to the last.
+    ///
+    /// # Errors
+    /// See [`ServiceError`].
+    pub async fn stop(self) -> Result<(), ServiceError> {
+        self.health.start_draining();
+        self.manager.stopping("draining");
+        let timeout = self.config.drain.timeout;
+        tracing::info!(calls = self.directory.len(), ?timeout, "draining");
+        // A full queue empties within a turn; a task that is gone has nothing to drain.
+        let _ = self.commands.send(Command::Drain { timeout }).await;
+        let signalling = self.signalling.await;
+        self.counting.abort();
+        // Blocks for a tick at most, and nothing else runs any more that could mind.
+        self.media.stop();
+        drop(self.stop_control);
+        ended_with(self.control.await)?;
+        signalling.map_err(|_| ServiceError::Signalling)
+    }
+}
+
+fn raise_descriptor_limit(config: &Config) {
     match descriptor_limit::raise() {
         Ok(limit) => {
             if let Some(shortage) = descriptor_limit::shortage(limit, config.limits.calls) {
@@ -44,61 +223,40 @@ pub fn run(
         }
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(ServiceError::Start)?;
-    runtime.block_on(serve(config, listeners, telemetry))
 }
 
-async fn serve(
-    config: Config,
-    listeners: Listeners,
-    telemetry: &Telemetry,
-) -> Result<(), ServiceError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Start)?;
-    // Unheard, it would end the daemon and every call with it.
-    let mut hang_up = signal(SignalKind::hangup()).map_err(ServiceError::Start)?;
-    let health = Arc::new(Health::new(Instant::now()));
-    let calls = Arc::new(CallDirectory::default());
-    let manager = ServiceManager::default();
-
-    let control = Control {
-        health: Arc::clone(&health),
-        calls: Arc::clone(&calls),
-        metrics: telemetry.metrics.clone(),
+/// The embedded voice and recogniser, when an agent needs them.
+fn providers(config: &Config) -> Providers {
+    let speaks = |kind: &AgentKind| match kind {
+        AgentKind::Flow { .. } => true,
+        AgentKind::Echo { .. } | AgentKind::Play { .. } => false,
     };
-    let control_address = listeners.control_address();
-    let (stop_control, control_stopped) = oneshot::channel::<()>();
-    let mut control = tokio::spawn(control.serve(listeners.control, async {
-        // A dropped sender asks for the stop just as well.
-        let _ = control_stopped.await;
-    }));
-
-    let _watchdog = manager
-        .start_watchdog(Arc::clone(&health))
-        .map_err(ServiceError::Start)?;
-    manager.ready("answering calls");
-    tracing::info!(control = %control_address, "ready");
-
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                tracing::warn!("reading the configuration again is not built yet; it stays as it was");
-            }
-            ended = &mut control => return ended_with(ended),
-        }
+    if !config.agents.values().any(|agent| speaks(&agent.kind)) {
+        return Providers::default();
     }
+    let speech = Arc::new(SpeechWorker::start(&SpeechConfig::default()));
+    Providers {
+        voice: Some(speech.clone()),
+        recogniser: Some(speech),
+        ..Providers::default()
+    }
+}
 
-    health.start_draining();
-    manager.stopping("draining");
-    tracing::info!(calls = calls.len(), timeout = ?config.drain.timeout, "draining");
+fn recordings(config: &Config) -> Result<Option<Recordings>, ServiceError> {
+    let folder = config.recordings.clone();
+    folder
+        .map(Recordings::start)
+        .transpose()
+        .map_err(ServiceError::Start)
+}
 
-    drop(stop_control);
-    ended_with(control.await)
+/// Publishes what the media threads counted, once a second.
+async fn publish_counters(media: Arc<MediaThreads>) {
+    let mut clock = tokio::time::interval(COUNT_PERIOD);
+    loop {
+        clock.tick().await;
+        count_threads(&media);
+    }
 }
 
 /// How the HTTP listener's task ended.

@@ -17,6 +17,8 @@ pub struct Agent {
     pub name: AgentName,
     /// What it does.
     pub kind: AgentKind,
+    /// Whether its calls are recorded to `records.recordings`.
+    pub record: bool,
 }
 
 /// What an agent does.
@@ -59,11 +61,11 @@ pub(super) fn read(
     let kind = match kind.as_ref().map(|(kind, item)| (kind.as_str(), item)) {
         Some(("flow", _)) => read_flow(&mut section, findings),
         Some(("echo", _)) => {
-            let voice_activity = read_voice_activity(&mut section, findings);
+            let voice_activity = read_switch(&mut section, "voice_activity", findings);
             Some(AgentKind::Echo { voice_activity })
         }
         Some(("play", _)) => {
-            let voice_activity = read_voice_activity(&mut section, findings);
+            let voice_activity = read_switch(&mut section, "voice_activity", findings);
             let file = section.require("file").and_then(|item| recording(&item));
             findings.keep(file).map(|file| AgentKind::Play {
                 file,
@@ -86,8 +88,9 @@ pub(super) fn read(
         // Which keys it may have depends on its kind.
         None => return None,
     };
+    let record = read_switch(&mut section, "record", findings);
     section.finish(findings);
-    kind.map(|kind| Agent { name, kind })
+    kind.map(|kind| Agent { name, kind, record })
 }
 
 fn read_flow(section: &mut Section<'_>, findings: &mut Findings) -> Option<AgentKind> {
@@ -104,9 +107,10 @@ fn read_flow(section: &mut Section<'_>, findings: &mut Findings) -> Option<Agent
     })
 }
 
-fn read_voice_activity(section: &mut Section<'_>, findings: &mut Findings) -> bool {
+/// A key that switches something on; off where it is not given.
+fn read_switch(section: &mut Section<'_>, key: &'static str, findings: &mut Findings) -> bool {
     let given = section
-        .take("voice_activity")
+        .take(key)
         .and_then(|item| findings.keep(item.boolean()));
     given.unwrap_or(false)
 }

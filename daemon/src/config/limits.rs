@@ -1,6 +1,7 @@
 //! `[limits]`, `[drain]`, `[control]` and `[records]`: how much is let in, how it ends, and who looks on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::Section;
@@ -113,7 +114,7 @@ pub(super) fn read_control(
     listen.map(|listen| ControlConfig { listen })
 }
 
-pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) {
+pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) -> Option<PathBuf> {
     let database = section.take("database").and_then(|item| {
         let text = findings.keep(item.text())?;
         if text.starts_with("sqlite:") || text.starts_with("postgres://") {
@@ -127,12 +128,9 @@ pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) {
         }
     });
     findings.warnings.extend(database);
-    if let Some(item) = section.take("recordings")
-        && findings.keep(item.path()).is_some()
-    {
-        findings
-            .warnings
-            .push(item.finding("recording to this folder is not built yet; nothing is recorded"));
-    }
+    let recordings = section
+        .take("recordings")
+        .and_then(|item| findings.keep(item.path()));
     section.finish(findings);
+    recordings
 }

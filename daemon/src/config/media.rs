@@ -1,10 +1,11 @@
 //! `[media]`: addresses, ports, codecs and threads.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
+
+use offhook_media::codec::CodecKind;
 
 use super::Host;
 use super::document::{Item, Section};
@@ -21,45 +22,16 @@ pub struct MediaConfig {
     /// The ports it is received on.
     pub ports: PortRange,
     /// The codecs we speak, the most wanted first; never empty.
-    pub codecs: Vec<Codec>,
+    pub codecs: Vec<CodecKind>,
     /// How many media threads run.
     pub threads: NonZeroUsize,
     /// A call that hears neither RTP nor RTCP for so long, and is not on hold, is ended.
     pub no_media_timeout: Duration,
 }
 
-/// A codec that is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// Opus, RFC 7587.
-    Opus,
-    /// G.711 µ-law, RFC 3551 section 4.5.14.
-    Pcmu,
-    /// G.711 A-law, RFC 3551 section 4.5.14.
-    Pcma,
-}
-
-impl Codec {
-    /// The name as the configuration spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Opus => "opus",
-            Self::Pcmu => "pcmu",
-            Self::Pcma => "pcma",
-        }
-    }
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A codec by name, built or not.
 enum NamedCodec {
-    Built(Codec),
+    Built(CodecKind),
     Unbuilt,
 }
 
@@ -68,9 +40,9 @@ impl FromStr for NamedCodec {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "opus" => Ok(Self::Built(Codec::Opus)),
-            "pcmu" => Ok(Self::Built(Codec::Pcmu)),
-            "pcma" => Ok(Self::Built(Codec::Pcma)),
+            "opus" => Ok(Self::Built(CodecKind::Opus)),
+            "pcmu" => Ok(Self::Built(CodecKind::Pcmu)),
+            "pcma" => Ok(Self::Built(CodecKind::Pcma)),
             "g722" => Ok(Self::Unbuilt),
             _ => Err("is no codec; there are opus, g722, pcmu and pcma"),
         }
@@ -78,7 +50,7 @@ impl FromStr for NamedCodec {
 }
 
 /// A list of codecs in order of preference; [`MediaConfig`] and trunks have one.
-pub(super) fn read_codecs(item: &Item<'_>, findings: &mut Findings) -> Vec<Codec> {
+pub(super) fn read_codecs(item: &Item<'_>, findings: &mut Findings) -> Vec<CodecKind> {
     let mut codecs = Vec::new();
     let mistakes_before = findings.mistakes.len();
     for (item, codec) in item.parse_list(findings, str::parse::<NamedCodec>) {
@@ -86,7 +58,7 @@ pub(super) fn read_codecs(item: &Item<'_>, findings: &mut Findings) -> Vec<Codec
             NamedCodec::Built(codec) if codecs.contains(&codec) => {
                 findings
                     .mistakes
-                    .push(item.finding(format!("{codec} is listed twice")));
+                    .push(item.finding(format!("{} is listed twice", codec.name())));
             }
             NamedCodec::Built(codec) => codecs.push(codec),
             NamedCodec::Unbuilt => {

@@ -31,6 +31,9 @@ mod trunk;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use offhook_media::codec::CodecKind;
 
 pub use agent::{Agent, AgentKind};
 pub use asset::Asset;
@@ -38,7 +41,7 @@ pub use cidr::{Cidr, InvalidCidr};
 pub use finding::{Finding, Findings};
 pub use layers::Layers;
 pub use limits::{ControlConfig, DrainConfig, LimitsConfig};
-pub use media::{Codec, MediaConfig};
+pub use media::MediaConfig;
 pub use names::{AgentName, InvalidName, TrunkName};
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
@@ -59,6 +62,8 @@ pub struct Config {
     pub control: ControlConfig,
     /// What a stop does.
     pub drain: DrainConfig,
+    /// Where calls to agents with `record = true` are recorded.
+    pub recordings: Option<PathBuf>,
     /// Who may call in.
     pub trunks: BTreeMap<TrunkName, Trunk>,
     /// Who answers.
@@ -106,7 +111,7 @@ impl Config {
         let section = root.section("control", &mut findings);
         let control = limits::read_control(section, &mut findings);
         let section = root.section("records", &mut findings);
-        limits::read_records(section, &mut findings);
+        let recordings = limits::read_records(section, &mut findings);
         let section = root.section("drain", &mut findings);
         let drain = limits::read_drain(section, &mut findings);
 
@@ -147,6 +152,7 @@ impl Config {
                     limits,
                     control,
                     drain,
+                    recordings,
                     trunks,
                     agents,
                     routes,
@@ -164,6 +170,16 @@ impl Config {
             .iter()
             .find(|route| route.fits(trunk, to_user))
             .map(|route| &route.agent)
+    }
+
+    /// The codecs for calls of a trunk, in our order of preference.
+    #[must_use]
+    pub fn codecs_of(&self, trunk: &TrunkName) -> Vec<CodecKind> {
+        let of_trunk = self
+            .trunks
+            .get(trunk)
+            .and_then(|trunk| trunk.codecs.clone());
+        of_trunk.unwrap_or_else(|| self.media.codecs.clone())
     }
 
     /// The trunk that `source` belongs to: the one with the smallest block around it. `None` means that

@@ -72,7 +72,10 @@ fn trunk(name: &str) -> TrunkName {
 fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
     let (config, warnings) = read(EXAMPLE).unwrap();
     assert_eq!(config.sip.listen, ["127.0.0.1:5060".parse().unwrap()]);
-    assert_eq!(config.media.codecs, [Codec::Opus, Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(
+        config.media.codecs,
+        [CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma]
+    );
     assert_eq!(config.media.threads.get(), 2);
     assert_eq!(config.limits.calls, 1000);
     assert_eq!(config.drain.timeout.as_secs(), 120);
@@ -296,10 +299,10 @@ fn a_higher_layer_changes_one_key_and_is_named_when_it_is_wrong() {
     );
     assert_eq!(
         config.trunks[&trunk("carrier")].codecs,
-        Some(vec![Codec::Pcma])
+        Some(vec![CodecKind::Pcma])
     );
     assert_eq!(config.trunks[&trunk("carrier")].inbound_from.len(), 1);
-    assert_eq!(config.media.codecs, [Codec::Pcmu]);
+    assert_eq!(config.media.codecs, [CodecKind::Pcmu]);
     assert_eq!(config.media.ports.to_string(), "20000-29999");
     let bound = "127.0.0.1".parse().unwrap();
     assert_eq!(

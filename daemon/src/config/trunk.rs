@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use offhook_media::codec::CodecKind;
+
 use super::cidr::Cidr;
 use super::document::{Item, Section};
 use super::finding::{Finding, Findings};
-use super::media::{Codec, read_codecs};
+use super::media::read_codecs;
 use super::names::TrunkName;
 
 /// A peer that may call in.
@@ -17,7 +19,7 @@ pub struct Trunk {
     /// The addresses it calls from. Blocks of two trunks may nest, the smaller wins; none is in both.
     pub inbound_from: Vec<Cidr>,
     /// Its own order of codecs; `[media]` says it where there is none.
-    pub codecs: Option<Vec<Codec>>,
+    pub codecs: Option<Vec<CodecKind>>,
 }
 
 impl Trunk {

@@ -8,27 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use offhook_session::agent_session::Direction;
 use offhook_session::pii::Pii;
-
-/// Who called whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The far end called us.
-    Inbound,
-    /// We called the far end.
-    Outbound,
-}
-
-impl Direction {
-    /// As the API spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        }
-    }
-}
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

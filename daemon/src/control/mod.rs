@@ -25,7 +25,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use serde::{Deserialize, Serialize};
 
-pub use call_directory::{CallDirectory, CallState, Direction, LiveCall};
+pub use call_directory::{CallDirectory, CallState, LiveCall};
 
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;

@@ -29,7 +29,10 @@ impl Scores {
     /// How sure it is that the phrase was said, 0 to 1; `None` when it was not.
     pub(super) fn confidence(&self) -> Option<f32> {
         let margin = self.per_frame + WEIGHT_OVER_PHONES * self.over_phones - ACCEPTED_FROM;
-        #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a confidence needs no more digits"
+        )]
         (margin >= 0.0).then(|| (1.0 / (1.0 + (-margin / CONFIDENCE_STEP).exp())) as f32)
     }
 }

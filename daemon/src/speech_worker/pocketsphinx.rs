@@ -85,10 +85,18 @@ impl Pocketsphinx {
         };
         // SAFETY: the decoder is alive, both strings outlive the call.
         let set = unsafe {
-            (this.functions.set_phone_loop)(this.decoder.as_ptr(), PHONE_SEARCH.as_ptr(), phones.as_ptr())
+            (this.functions.set_phone_loop)(
+                this.decoder.as_ptr(),
+                PHONE_SEARCH.as_ptr(),
+                phones.as_ptr(),
+            )
         };
         if set != 0 {
-            return Err(MissingLibrary::new("en-us-phone.lm.bin", MODEL_PACKAGE, "the phone model cannot be read"));
+            return Err(MissingLibrary::new(
+                "en-us-phone.lm.bin",
+                MODEL_PACKAGE,
+                "the phone model cannot be read",
+            ));
         }
         Ok(this)
     }
@@ -97,7 +105,11 @@ impl Pocketsphinx {
     /// string of phones does. `None`: no phrase fits at all.
     ///
     /// `phrases` are lower-case words; others are refused, so that nothing in them can be grammar.
-    pub(super) fn score(&mut self, samples: &[i16], phrases: &[String]) -> Result<Option<Scores>, Refusal> {
+    pub(super) fn score(
+        &mut self,
+        samples: &[i16],
+        phrases: &[String],
+    ) -> Result<Option<Scores>, Refusal> {
         self.set_grammar(phrases)?;
         if samples.len() < 10 * FRAME_SAMPLES {
             return Ok(None);
@@ -136,7 +148,11 @@ impl Pocketsphinx {
         // SAFETY: the decoder is alive, both strings outlive the call; a grammar of the same name is
         // replaced and freed.
         let set = unsafe {
-            (self.functions.set_grammar)(self.decoder.as_ptr(), GRAMMAR_SEARCH.as_ptr(), grammar.as_ptr())
+            (self.functions.set_grammar)(
+                self.decoder.as_ptr(),
+                GRAMMAR_SEARCH.as_ptr(),
+                grammar.as_ptr(),
+            )
         };
         if set == 0 {
             Ok(())
@@ -151,9 +167,12 @@ impl Pocketsphinx {
         }
         let word_c = CString::new(word).expect("a word holds no zero byte");
         // SAFETY: the decoder is alive, the string outlives the call.
-        let phones = unsafe { (self.functions.lookup_word)(self.decoder.as_ptr(), word_c.as_ptr()) };
+        let phones =
+            unsafe { (self.functions.lookup_word)(self.decoder.as_ptr(), word_c.as_ptr()) };
         if phones.is_null() {
-            return Err(Refusal(format!("the recogniser does not know the word {word:?}")));
+            return Err(Refusal(format!(
+                "the recogniser does not know the word {word:?}"
+            )));
         }
         // SAFETY: the string was allocated with malloc for us (`ckd_malloc` is a checked malloc).
         unsafe { libc::free(phones.cast()) };
@@ -182,9 +201,14 @@ impl Pocketsphinx {
             }
             let mut score = 0;
             let text = (functions.hypothesis)(decoder, &raw mut score);
-            let text = (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+            let text =
+                (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
             let frames = (functions.frames)(decoder);
-            Ok(BestPath { text, score, frames })
+            Ok(BestPath {
+                text,
+                score,
+                frames,
+            })
         }
     }
 }
@@ -196,7 +220,9 @@ impl Drop for Pocketsphinx {
     }
 }
 
-fn load_functions(folder: Option<&Path>) -> Result<(Functions, (Library, Library)), MissingLibrary> {
+fn load_functions(
+    folder: Option<&Path>,
+) -> Result<(Functions, (Library, Library)), MissingLibrary> {
     // SAFETY: both libraries are what their names say and have no initialisers of their own; the types
     // are those of their headers; the functions live beside the libraries and are private to them.
     unsafe {
@@ -236,8 +262,18 @@ fn load_functions(folder: Option<&Path>) -> Result<(Functions, (Library, Library
 /// Starts a decoder. Our own detector has cut the utterance, so the decoder's removal of silence is
 /// off; the phone loop runs on context-independent phones, which is a hundred times faster and
 /// separates as well.
-fn start_decoder(functions: &Functions, acoustic: &CStr, dictionary: &CStr) -> Result<Decoder, MissingLibrary> {
-    let failed = || MissingLibrary::new("en-us", MODEL_PACKAGE, "the recogniser's model cannot be read");
+fn start_decoder(
+    functions: &Functions,
+    acoustic: &CStr,
+    dictionary: &CStr,
+) -> Result<Decoder, MissingLibrary> {
+    let failed = || {
+        MissingLibrary::new(
+            "en-us",
+            MODEL_PACKAGE,
+            "the recogniser's model cannot be read",
+        )
+    };
     // SAFETY: the definitions are the library's own; the variable arguments are pairs of C strings
     // ended by null, as the header asks, and outlive the call, which copies them.
     let config = unsafe {
@@ -267,7 +303,8 @@ fn start_decoder(functions: &Functions, acoustic: &CStr, dictionary: &CStr) -> R
 /// A part of the model, which must exist.
 fn model_part(folder: &Path, name: &str) -> Result<CString, MissingLibrary> {
     let path: PathBuf = folder.join(name);
-    let missing = |reason: String| MissingLibrary::new(&path.display().to_string(), MODEL_PACKAGE, reason);
+    let missing =
+        |reason: String| MissingLibrary::new(&path.display().to_string(), MODEL_PACKAGE, reason);
     if let Err(error) = std::fs::metadata(&path) {
         return Err(missing(error.to_string()));
     }

@@ -49,6 +49,17 @@ pub enum Direction {
     Outbound,
 }
 
+impl Direction {
+    /// As written in logs, records and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
 /// What is known of a call from its beginning; it does not change while the call lasts.
 #[derive(Clone, Debug)]
 pub struct CallFacts {

@@ -48,8 +48,6 @@ pub enum CallRequest {
         /// Why; also what the call's record says.
         reason: EndReason,
     },
-    /// The session is closed; the last request.
-    Closed,
 }
 
 /// The session's end of everything that crosses to its leg and its call.

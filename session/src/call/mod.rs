@@ -315,7 +315,6 @@ impl Call {
     pub fn handle_session(&mut self, request: CallRequest) {
         match request {
             CallRequest::HangUp { reason } => self.hang_up(reason),
-            CallRequest::Closed => self.session_closed(),
         }
     }
 
@@ -334,7 +333,8 @@ impl Call {
         self.state = State::Leaving { reason };
     }
 
-    fn session_closed(&mut self) {
+    /// The session is closed, as the call asked or by itself.
+    pub fn session_closed(&mut self) {
         self.session_open = false;
         match &self.state {
             State::Closing { reason } => {

@@ -261,7 +261,7 @@ fn the_agents_hang_up_sends_bye_and_the_call_is_over_when_both_sides_have_ended(
         ),
         "{outputs:?}"
     );
-    call.handle_session(CallRequest::Closed);
+    call.session_closed();
     let outputs = drain(&mut call);
     assert!(
         matches!(&outputs[..], [Output::Over(reason)] if reason.cause == EndCause::AgentHungUp),
@@ -278,8 +278,8 @@ fn two_hang_ups_that_cross_end_the_call_once_with_the_first_reason() {
     call.hang_up(EndCause::OperatorHungUp.into());
     end(&mut call, DialogEnd::RemoteBye);
     end(&mut call, DialogEnd::RemoteBye);
-    call.handle_session(CallRequest::Closed);
-    call.handle_session(CallRequest::Closed);
+    call.session_closed();
+    call.session_closed();
     let outputs = drain(&mut call);
     let byes = outputs
         .iter()
@@ -310,7 +310,7 @@ fn a_cancel_that_crosses_our_answer_ends_the_session_that_had_begun() {
 #[test]
 fn a_session_that_ends_by_itself_does_not_leave_the_caller_in_silence() {
     let mut call = talking();
-    call.handle_session(CallRequest::Closed);
+    call.session_closed();
     assert!(matches!(
         &drain(&mut call)[..],
         [Output::CloseLeg, Output::Bye]

@@ -1,0 +1,225 @@
+//! Agents by name, and the sessions that run them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_media::control::LegEvent;
+use offhook_session::agent::{Agent, EchoAgent, PlayAgent};
+use offhook_session::agent_session::{
+    AgentSession, CallEvent, CallFacts, CallId, CallRequest, Line, Providers, SessionConfig,
+    SessionReport, SessionTask,
+};
+use offhook_session::provider::Audio;
+use tokio::sync::mpsc;
+use tracing::{Instrument, Span};
+
+use crate::config::{self, AgentKind, AgentName, Config};
+use crate::media_driver::LegLine;
+use crate::recordings::Recordings;
+
+/// How many events of a leg may wait for its session.
+const LEG_EVENTS: usize = 256;
+/// How many events of a call may wait for its session; there are three in a call's life.
+const CALL_EVENTS: usize = 8;
+/// How many requests of a session may wait; it makes one.
+const CALL_REQUESTS: usize = 2;
+
+/// What signalling hears from a session.
+#[derive(Debug)]
+pub enum SessionNotice {
+    /// It wants something of its call.
+    Request(CallRequest),
+    /// It is closed; the last notice. `None` when it ended by a fault of ours.
+    Closed(Option<SessionReport>),
+}
+
+/// An agent cannot be made ready to take calls.
+#[derive(Debug, thiserror::Error)]
+#[error("agent.{agent}: {what}")]
+pub struct AgentUnusable {
+    agent: AgentName,
+    what: String,
+}
+
+/// Every agent of the configuration, ready to take calls.
+pub struct Sessions {
+    agents: BTreeMap<AgentName, ReadyAgent>,
+    providers: Providers,
+    recordings: Option<Recordings>,
+    max_duration: Duration,
+}
+
+/// One agent, ready to take calls.
+struct ReadyAgent {
+    agent: Arc<dyn Agent>,
+    voice_activity: bool,
+    recorded: bool,
+    wake_up: Option<Duration>,
+}
+
+/// What a session is begun with.
+pub(crate) struct NewSession<'a> {
+    pub(crate) facts: CallFacts,
+    pub(crate) agent: &'a AgentName,
+    pub(crate) line: LegLine,
+    pub(crate) leg_events: mpsc::Receiver<LegEvent>,
+    pub(crate) notices: mpsc::Sender<(CallId, SessionNotice)>,
+    pub(crate) sample_rate_hz: u32,
+    pub(crate) span: Span,
+}
+
+impl Sessions {
+    /// Makes every agent of `config` ready.
+    ///
+    /// # Errors
+    /// The first agent whose files are not what they were when the configuration was read.
+    pub fn new(
+        config: &Config,
+        providers: Providers,
+        recordings: Option<Recordings>,
+    ) -> Result<Self, AgentUnusable> {
+        let ready = |(name, agent): (&AgentName, &config::Agent)| {
+            let ready = ReadyAgent::new(agent).map_err(|what| AgentUnusable {
+                agent: name.clone(),
+                what,
+            })?;
+            Ok((name.clone(), ready))
+        };
+        let agents = config
+            .agents
+            .iter()
+            .map(ready)
+            .collect::<Result<_, AgentUnusable>>()?;
+        Ok(Self {
+            agents,
+            providers,
+            recordings,
+            max_duration: config.limits.max_duration,
+        })
+    }
+
+    /// Whether the leg of a call to `agent` should detect speech.
+    pub(crate) fn wants_voice_activity(&self, agent: &AgentName) -> bool {
+        self.agents
+            .get(agent)
+            .is_some_and(|ready| ready.voice_activity)
+    }
+
+    /// A queue for the events of a leg.
+    pub(crate) fn leg_event_queue() -> (mpsc::Sender<LegEvent>, mpsc::Receiver<LegEvent>) {
+        mpsc::channel(LEG_EVENTS)
+    }
+
+    /// The ring for a call's recording, when calls to `agent` are recorded.
+    pub(crate) fn record(
+        &self,
+        agent: &AgentName,
+        call: &CallId,
+        sample_rate_hz: u32,
+    ) -> Option<rtrb::Producer<i16>> {
+        let recorded = self.agents.get(agent).is_some_and(|ready| ready.recorded);
+        self.recordings
+            .as_ref()
+            .filter(|_| recorded)?
+            .begin(call, sample_rate_hz)
+    }
+
+    /// Where the recording of a call is, when calls to `agent` are recorded.
+    pub(crate) fn recording_of(&self, agent: &AgentName, call: &CallId) -> Option<PathBuf> {
+        let recorded = self.agents.get(agent).is_some_and(|ready| ready.recorded);
+        Some(self.recordings.as_ref().filter(|_| recorded)?.path_of(call))
+    }
+
+    /// Begins a session; the sender tells it what happens to its call.
+    pub(crate) fn begin(&self, new: NewSession<'_>) -> Option<mpsc::Sender<CallEvent>> {
+        let ready = self.agents.get(new.agent)?;
+        let call_id = new.facts.call_id.clone();
+        let (call_events, call_event_receiver) = mpsc::channel(CALL_EVENTS);
+        let (call_requests, requests) = mpsc::channel(CALL_REQUESTS);
+        let line = Line {
+            commands: Arc::new(new.line),
+            events: new.leg_events,
+            call: call_requests,
+            call_events: call_event_receiver,
+            sample_rate_hz: new.sample_rate_hz,
+        };
+        let mut config = SessionConfig::new(new.facts);
+        config.wake_up = ready.wake_up;
+        config.max_duration = Some(self.max_duration);
+        let _in_call = new.span.enter();
+        let (_, task) = AgentSession::spawn(
+            config,
+            line,
+            Arc::clone(&ready.agent),
+            self.providers.clone(),
+        );
+        tokio::spawn(usher(call_id, requests, task, new.notices).instrument(new.span.clone()));
+        Some(call_events)
+    }
+}
+
+/// Carries a session's requests to signalling, and at last the news of its end, however it ended.
+async fn usher(
+    call: CallId,
+    mut requests: mpsc::Receiver<CallRequest>,
+    task: SessionTask,
+    notices: mpsc::Sender<(CallId, SessionNotice)>,
+) {
+    while let Some(request) = requests.recv().await {
+        // Signalling ends last; without it nobody is left to tell.
+        let _ = notices
+            .send((call.clone(), SessionNotice::Request(request)))
+            .await;
+    }
+    let report = match task.await {
+        Ok(report) => Some(report),
+        Err(error) => {
+            tracing::error!(%error, "a session ended by a fault");
+            None
+        }
+    };
+    let _ = notices.send((call, SessionNotice::Closed(report))).await;
+}
+
+impl ReadyAgent {
+    fn new(agent: &config::Agent) -> Result<Self, String> {
+        let recorded = agent.record;
+        let ready = match &agent.kind {
+            AgentKind::Echo { voice_activity } => Self {
+                agent: Arc::new(EchoAgent),
+                voice_activity: *voice_activity,
+                recorded,
+                wake_up: None,
+            },
+            AgentKind::Play {
+                file,
+                voice_activity,
+            } => Self {
+                agent: Arc::new(PlayAgent::new(read_wav(
+                    &file.read().map_err(|error| error.to_string())?,
+                )?)),
+                voice_activity: *voice_activity,
+                recorded,
+                wake_up: None,
+            },
+            AgentKind::Flow { .. } => return Err("flow".to_owned()),
+        };
+        Ok(ready)
+    }
+}
+
+/// A mono 16-bit WAV file as samples.
+fn read_wav(bytes: &[u8]) -> Result<Audio, String> {
+    let mut reader = hound::WavReader::new(bytes).map_err(|error| error.to_string())?;
+    let sample_rate_hz = reader.spec().sample_rate;
+    let samples: Vec<i16> = reader
+        .samples::<i16>()
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    Ok(Audio {
+        sample_rate_hz,
+        samples: samples.into(),
+    })
+}

@@ -1,0 +1,60 @@
+//! What the signalling task counts.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use offhook_media::leg::LegStatistics;
+use offhook_session::agent_session::EndReason;
+
+use crate::config::{AgentName, TrunkName};
+use crate::telemetry::metrics::{
+    ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, RTP_LOST, SIP_DROPPED, SIP_MESSAGES,
+};
+
+/// A datagram of somebody who may not speak to us.
+pub(super) fn stranger_dropped() {
+    counter!(SIP_DROPPED, "reason" => "stranger").increment(1);
+}
+
+/// A datagram that the kernel had no room for.
+pub(super) fn send_dropped() {
+    counter!(SIP_DROPPED, "reason" => "send_buffer").increment(1);
+}
+
+/// A datagram handed to the endpoint.
+pub(super) fn message_received() {
+    counter!(SIP_MESSAGES, "direction" => "in").increment(1);
+}
+
+/// A datagram sent.
+pub(super) fn message_sent() {
+    counter!(SIP_MESSAGES, "direction" => "out").increment(1);
+}
+
+/// A call was refused before there was one.
+pub(super) fn call_refused(status: u16, reason: &'static str) {
+    counter!(CALLS_REFUSED, "status" => status.to_string(), "reason" => reason).increment(1);
+}
+
+/// How many calls are live.
+pub(super) fn calls_live(calls: usize) {
+    // Exact far beyond any number of calls.
+    gauge!(CALLS_LIVE).set(calls as f64);
+}
+
+/// From the INVITE to our 200.
+pub(super) fn answered(after: Duration) {
+    histogram!(ANSWER_SECONDS).record(after.as_secs_f64());
+}
+
+/// A call is over.
+pub(super) fn call_ended(trunk: &TrunkName, agent: &AgentName, reason: &EndReason) {
+    let (trunk, agent) = (trunk.to_string(), agent.to_string());
+    counter!(CALLS_ENDED, "trunk" => trunk, "agent" => agent, "cause" => reason.cause.as_str())
+        .increment(1);
+}
+
+/// A leg is closed: what its far end lost is added to the total.
+pub(super) fn leg_closed(statistics: &LegStatistics) {
+    counter!(RTP_LOST).increment(statistics.receiver.lost);
+}

@@ -1,0 +1,58 @@
+//! A call and what it holds while it lives.
+
+use offhook_media::sdp::Negotiated;
+use offhook_session::agent_session::{CallEvent, CallFacts, SessionReport};
+use offhook_session::call::Call;
+use tokio::sync::mpsc;
+use tracing::Span;
+
+use crate::config::{AgentName, TrunkName};
+use crate::media_driver::{LegLine, RtpSocket};
+
+/// How a call's audio is provided for.
+#[derive(Debug)]
+pub(super) enum Audio {
+    /// The socket is bound, so that the port can be offered; no leg yet.
+    Bound(RtpSocket),
+    /// The leg is on its media thread.
+    Open(LegLine),
+    /// No leg any more, or never one.
+    Closed,
+}
+
+/// A call with its resources.
+#[derive(Debug)]
+pub(super) struct LiveCall {
+    pub(super) call: Call,
+    pub(super) trunk: TrunkName,
+    pub(super) agent: AgentName,
+    pub(super) facts: CallFacts,
+    pub(super) audio: Audio,
+    /// The way to its session, while there is one.
+    pub(super) session: Option<mpsc::Sender<CallEvent>>,
+    /// What its session left behind.
+    pub(super) report: Option<SessionReport>,
+    /// Carries the call's id into every log line about it.
+    pub(super) span: Span,
+}
+
+impl LiveCall {
+    /// Tells the session. Few things are told in a call's life, so a full queue means a session that
+    /// does not run any more; its end is reported on its own.
+    pub(super) fn tell(&self, event: CallEvent) {
+        if let Some(session) = &self.session
+            && session.try_send(event).is_err()
+        {
+            tracing::debug!("the session was told of the call after its own end");
+        }
+    }
+
+    /// Passes a re-negotiation on to the leg.
+    pub(super) fn renegotiate(&self, agreed: Box<Negotiated>) {
+        if let Audio::Open(line) = &self.audio
+            && line.renegotiate(agreed).is_err()
+        {
+            tracing::error!("a media thread's queue is full: a re-negotiation was lost");
+        }
+    }
+}
