@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::lexer::{Malformed, malformed};
+use super::lexer::{Malformed, malformed, trim};
 use super::method::Method;
 
 /// A request's place in its dialog's order.
@@ -22,7 +22,7 @@ impl CSeq {
     /// method is not a token.
     pub fn parse(value: &str) -> Result<Self, Malformed> {
         let error = malformed("CSeq");
-        let (number, method) = value.trim_ascii().split_once([' ', '\t']).ok_or(error)?;
+        let (number, method) = trim(value).split_once([' ', '\t']).ok_or(error)?;
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(error);
         }
@@ -31,7 +31,7 @@ impl CSeq {
             .ok()
             .filter(|number| *number < 1 << 31)
             .ok_or(error)?;
-        let method = method.trim_ascii_start().parse().map_err(|_| error)?;
+        let method = trim(method).parse().map_err(|_| error)?;
         Ok(Self { number, method })
     }
 }
