@@ -10,24 +10,24 @@ use crate::{phone::Phone, text, world::T1};
 
 /// What it will do, counted from its first message.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// As caller: CANCEL then, if there is no answer yet.
-    pub cancel_after: Option<Duration>,
+    pub(crate) cancel_after: Option<Duration>,
     /// As callee: answer then.
-    pub answer_after: Duration,
+    pub(crate) answer_after: Duration,
     /// As callee: refuse instead.
-    pub refuses: bool,
+    pub(crate) refuses: bool,
     /// Once talking: re-INVITE then.
-    pub reinvite_after: Option<Duration>,
+    pub(crate) reinvite_after: Option<Duration>,
     /// Once talking: INFO then.
-    pub info_after: Option<Duration>,
+    pub(crate) info_after: Option<Duration>,
     /// Once talking: BYE then.
-    pub bye_after: Option<Duration>,
+    pub(crate) bye_after: Option<Duration>,
 }
 
 /// What it believes about the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Belief {
+pub(crate) enum Belief {
     Trying,
     Talking,
     Leaving,
@@ -53,12 +53,12 @@ struct Repeat {
 }
 
 #[derive(Debug)]
-pub struct Automaton {
+pub(crate) struct Automaton {
     phone: Phone,
     plan: Plan,
-    pub belief: Belief,
+    pub(crate) belief: Belief,
     /// Whether the call was ever answered, as it sees it.
-    pub answered: bool,
+    pub(crate) answered: bool,
     heard_provisional: bool,
     cancelling: bool,
     /// Our INVITE as it received it, as callee.
@@ -74,7 +74,7 @@ pub struct Automaton {
 }
 
 impl Automaton {
-    pub fn new(call_id: &str, plan: Plan) -> Self {
+    pub(crate) fn new(call_id: &str, plan: Plan) -> Self {
         Self {
             phone: Phone::new(call_id),
             plan,
@@ -92,7 +92,7 @@ impl Automaton {
     }
 
     /// Calls.
-    pub fn call(&mut self, now: Duration) -> Vec<String> {
+    pub(crate) fn call(&mut self, now: Duration) -> Vec<String> {
         if let Some(after) = self.plan.cancel_after {
             self.deeds.insert((now + after, Deed::Cancel), ());
         }
@@ -100,11 +100,11 @@ impl Automaton {
         vec![self.repeat("INVITE 1", invite, now, Duration::MAX)]
     }
 
-    pub fn contact(&mut self, contact: String) {
+    pub(crate) fn contact(&mut self, contact: String) {
         self.phone.contact = contact;
     }
 
-    pub fn next_at(&self) -> Option<Duration> {
+    pub(crate) fn next_at(&self) -> Option<Duration> {
         let repeat = self
             .repeats
             .values()
@@ -115,7 +115,7 @@ impl Automaton {
     }
 
     /// Does what is due.
-    pub fn tick(&mut self, now: Duration) -> Vec<String> {
+    pub(crate) fn tick(&mut self, now: Duration) -> Vec<String> {
         let mut sent = Vec::new();
         let given_up: Vec<String> = self
             .repeats
@@ -247,7 +247,7 @@ impl Automaton {
     }
 
     /// Takes a message of ours.
-    pub fn hear(&mut self, message: &str, now: Duration) -> Vec<String> {
+    pub(crate) fn hear(&mut self, message: &str, now: Duration) -> Vec<String> {
         if text::status(message) == 0 {
             self.hear_request(message, now)
         } else {
@@ -294,9 +294,7 @@ impl Automaton {
             let branch = text::branch(response);
             let ack = self.ack_of_refusal(response, branch);
             self.acks.insert(cseq, ack.clone());
-            if cseq == 1 {
-                self.belief = Belief::Over;
-            } else if status == 481 {
+            if cseq == 1 || status == 481 {
                 self.belief = Belief::Over;
             }
             return vec![ack];

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// A small seeded generator (SplitMix64).
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,35 +19,35 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % sides
     }
 
-    pub fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.roll(100) < chance
     }
 
-    pub fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
+    pub(crate) fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.roll(to - from + 1))
     }
 }
 
 /// A datagram under way.
 #[derive(Clone, Debug)]
-pub struct Packet {
-    pub from: SocketAddr,
-    pub to: SocketAddr,
-    pub text: String,
+pub(crate) struct Packet {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) text: String,
 }
 
 /// How bad it is, in percent.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
-    pub loss: u64,
-    pub copies: u64,
+pub(crate) struct Weather {
+    pub(crate) loss: u64,
+    pub(crate) copies: u64,
     /// The longest delay; what is sent in between overtakes.
-    pub delay_ms: u64,
+    pub(crate) delay_ms: u64,
 }
 
 /// The datagrams under way, by arrival.
 #[derive(Debug)]
-pub struct Network {
+pub(crate) struct Network {
     dice: Dice,
     weather: Weather,
     under_way: BTreeMap<(Duration, u64), Packet>,
@@ -55,7 +55,7 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         Self {
             dice: Dice::new(seed),
             weather,
@@ -64,7 +64,7 @@ impl Network {
         }
     }
 
-    pub fn carry(&mut self, now: Duration, packet: Packet) {
+    pub(crate) fn carry(&mut self, now: Duration, packet: Packet) {
         let copies = 1 + u64::from(self.dice.percent(self.weather.copies));
         for _ in 0..copies {
             if self.dice.percent(self.weather.loss) {
@@ -76,11 +76,11 @@ impl Network {
         }
     }
 
-    pub fn next_at(&self) -> Option<Duration> {
+    pub(crate) fn next_at(&self) -> Option<Duration> {
         self.under_way.first_key_value().map(|((at, _), _)| *at)
     }
 
-    pub fn arrive(&mut self, now: Duration) -> Option<Packet> {
+    pub(crate) fn arrive(&mut self, now: Duration) -> Option<Packet> {
         let entry = self
             .under_way
             .first_entry()

@@ -30,7 +30,7 @@ fn call(world: &World) -> OutgoingInvite {
 }
 
 /// A call of ours, its INVITE, and the phone it is for.
-pub fn calling(name: &str) -> (World, Phone, InviteId, String) {
+pub(crate) fn calling(name: &str) -> (World, Phone, InviteId, String) {
     let mut world = World::new();
     let invitation = call(&world);
     let id = world
