@@ -215,7 +215,7 @@ mod tests {
         invite.headers.push("To", "<sip:us@198.51.100.1>");
         invite.headers.push("Contact", "<sip:a@10.0.0.7:5070;x=1>");
         for route in record_routes {
-            invite.headers.push("Record-Route", route);
+            invite.headers.push("Record-Route", *route);
         }
         let id = DialogId {
             call_id: "c1".to_owned(),

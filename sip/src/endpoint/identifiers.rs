@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt::Write,
-    hash::{BuildHasher, DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, DefaultHasher, Hasher},
 };
 
 /// The magic cookie that starts every RFC 3261 branch (8.1.1.7).
@@ -93,9 +93,7 @@ impl Identifiers {
 
     fn next(&mut self) -> u64 {
         self.counter += 1;
-        let mut hasher = self.hash.build_hasher();
-        ("identifier", self.counter).hash(&mut hasher);
-        hasher.finish()
+        self.hash.hash_one(("identifier", self.counter))
     }
 }
 

@@ -150,13 +150,7 @@ impl Outgoing {
         }
     }
 
-    fn on_success(
-        self: Box<Self>,
-        core: &mut Core,
-        place: Place,
-        response: Response,
-        now: Instant,
-    ) -> State {
+    fn on_success(&self, core: &mut Core, place: Place, response: Response, now: Instant) -> State {
         let dialog = self.dialog_id(&response).and_then(|id| {
             let sent = core.sent_invite(self.transaction)?;
             Dialog::as_client(id, &sent.request, self.cseq, &response).ok()
@@ -185,12 +179,7 @@ impl Outgoing {
         State::Established(Box::new(Established::as_client(dialog)))
     }
 
-    pub(super) fn on_failure(
-        self: Box<Self>,
-        core: &mut Core,
-        place: Place,
-        cause: EndCause,
-    ) -> State {
+    pub(super) fn on_failure(&self, core: &mut Core, place: Place, cause: EndCause) -> State {
         let cancelled = self.cancelling != Cancelling::No;
         self.end(
             core,
@@ -222,7 +211,7 @@ impl Outgoing {
     }
 
     /// The INVITE transaction is taken as cancelled although its final response never came (9.1).
-    pub(super) fn on_cancel_deadline(self: Box<Self>, core: &mut Core, place: Place) -> State {
+    pub(super) fn on_cancel_deadline(&self, core: &mut Core, place: Place) -> State {
         core.close_client(self.transaction);
         self.end(core, place, EndCause::Cancelled, None)
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A call that is offered and unanswered.
-pub fn offered(call_id: &str) -> (World, Phone, InviteId) {
+pub(crate) fn offered(call_id: &str) -> (World, Phone, InviteId) {
     let mut world = World::new();
     let phone = Phone::new(call_id);
     world.deliver(&phone.invite());
@@ -24,7 +24,7 @@ pub fn offered(call_id: &str) -> (World, Phone, InviteId) {
 }
 
 /// A call that is accepted but whose ACK has not come.
-pub fn accepted(call_id: &str) -> (World, Phone, InviteId) {
+pub(crate) fn accepted(call_id: &str) -> (World, Phone, InviteId) {
     let (mut world, mut phone, id) = offered(call_id);
     world
         .act(|endpoint, now| endpoint.accept(id, sdp("answer"), &[], now))
@@ -34,7 +34,7 @@ pub fn accepted(call_id: &str) -> (World, Phone, InviteId) {
 }
 
 /// A call that is up.
-pub fn established(call_id: &str) -> (World, Phone, InviteId) {
+pub(crate) fn established(call_id: &str) -> (World, Phone, InviteId) {
     let (mut world, phone, id) = accepted(call_id);
     world.deliver(&phone.ack());
     assert!(matches!(world.event(), Event::Confirmed { .. }));

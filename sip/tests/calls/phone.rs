@@ -3,24 +3,24 @@
 use crate::text;
 
 /// The SDP the phone offers. Its meaning is nobody's concern here.
-pub const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 203.0.113.9\r\ns=-\r\nt=0 0\r\n";
+pub(crate) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 203.0.113.9\r\ns=-\r\nt=0 0\r\n";
 
 /// A phone in one dialog.
 #[derive(Clone, Debug)]
-pub struct Phone {
-    pub call_id: String,
-    pub tag: String,
-    pub remote_tag: String,
-    pub cseq: u32,
+pub(crate) struct Phone {
+    pub(crate) call_id: String,
+    pub(crate) tag: String,
+    pub(crate) remote_tag: String,
+    pub(crate) cseq: u32,
     /// Distinguishes its branches.
-    pub branches: u32,
+    pub(crate) branches: u32,
     /// Further header lines of its INVITE, each with its line end.
-    pub extra: String,
-    pub contact: String,
+    pub(crate) extra: String,
+    pub(crate) contact: String,
 }
 
 impl Phone {
-    pub fn new(call_id: &str) -> Self {
+    pub(crate) fn new(call_id: &str) -> Self {
         Self {
             call_id: call_id.to_owned(),
             tag: format!("far-{call_id}"),
@@ -56,11 +56,11 @@ impl Phone {
     }
 
     /// The INVITE, the same each time.
-    pub fn invite(&self) -> String {
+    pub(crate) fn invite(&self) -> String {
         self.invite_with_branch(&self.branch())
     }
 
-    pub fn invite_with_branch(&self, branch: &str) -> String {
+    pub(crate) fn invite_with_branch(&self, branch: &str) -> String {
         let head = self.head("INVITE", branch, &self.remote_tag, self.cseq);
         let (contact, extra) = (&self.contact, &self.extra);
         format!(
@@ -71,35 +71,35 @@ impl Phone {
     }
 
     /// The CANCEL of the last INVITE.
-    pub fn cancel(&self) -> String {
+    pub(crate) fn cancel(&self) -> String {
         let head = self.head("CANCEL", &self.branch(), &self.remote_tag, self.cseq);
         format!("{head}Content-Length: 0\r\n\r\n")
     }
 
     /// The ACK of a refusal: same branch.
-    pub fn ack_refusal(&self, refusal: &str) -> String {
+    pub(crate) fn ack_refusal(&self, refusal: &str) -> String {
         let head = self.head("ACK", &self.branch(), text::tag(refusal, "To"), self.cseq);
         format!("{head}Content-Length: 0\r\n\r\n")
     }
 
     /// The ACK of a 2xx: a branch of its own.
-    pub fn ack(&self) -> String {
+    pub(crate) fn ack(&self) -> String {
         let branch = format!("{}-ack", self.branch());
         let head = self.head("ACK", &branch, &self.remote_tag, self.cseq);
         format!("{head}Content-Length: 0\r\n\r\n")
     }
 
     /// Learns our tag.
-    pub fn hear(&mut self, response: &str) {
+    pub(crate) fn hear(&mut self, response: &str) {
         self.remote_tag = text::tag(response, "To").to_owned();
     }
 
     /// The next request in the dialog.
-    pub fn request(&mut self, method: &str) -> String {
+    pub(crate) fn request(&mut self, method: &str) -> String {
         self.request_with(method, "", "")
     }
 
-    pub fn request_with(&mut self, method: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn request_with(&mut self, method: &str, headers: &str, body: &str) -> String {
         self.cseq += 1;
         self.branches += 1;
         let head = self.head(method, &self.branch(), &self.remote_tag, self.cseq);
@@ -110,14 +110,14 @@ impl Phone {
     }
 
     /// The next INVITE in the dialog.
-    pub fn reinvite(&mut self) -> String {
+    pub(crate) fn reinvite(&mut self) -> String {
         self.cseq += 1;
         self.branches += 1;
         self.invite()
     }
 
     /// A response to a request of ours, with the phone's tag.
-    pub fn respond(&self, request: &str, status: &str, further: &str, body: &str) -> String {
+    pub(crate) fn respond(&self, request: &str, status: &str, further: &str, body: &str) -> String {
         let vias: String = text::headers(request, "Via")
             .iter()
             .map(|via| format!("Via: {via}\r\n"))
@@ -139,7 +139,7 @@ impl Phone {
     }
 
     /// A 200 to an INVITE of ours.
-    pub fn answer(&self, invite: &str) -> String {
+    pub(crate) fn answer(&self, invite: &str) -> String {
         let further = format!(
             "Contact: {}\r\nContent-Type: application/sdp\r\n",
             self.contact
@@ -148,7 +148,7 @@ impl Phone {
     }
 
     /// A 180 to an INVITE of ours.
-    pub fn ringing(&self, invite: &str) -> String {
+    pub(crate) fn ringing(&self, invite: &str) -> String {
         self.respond(
             invite,
             "180 Ringing",

@@ -1,1 +1,370 @@
-//! Still empty.
+//! What is refused, how, and what is never answered.
+
+use std::time::Duration;
+
+use offhook_sip::{
+    endpoint::{EndpointConfig, Limits},
+    message::StatusCode,
+};
+
+use crate::{
+    answering::{established, offered},
+    phone::Phone,
+    text,
+    world::World,
+};
+
+/// Sends one request outside a dialog and returns its only answer.
+fn answer_to(world: &mut World, request: &str) -> String {
+    world.deliver(request);
+    let answer = world.next().text;
+    world.expect_silence();
+    answer
+}
+
+/// A request outside a dialog.
+fn outside(method: &str, call_id: &str) -> String {
+    Phone::new(call_id).request(method)
+}
+
+#[test]
+fn known_methods_we_do_not_serve_get_405_with_allow() {
+    for method in [
+        "REGISTER",
+        "SUBSCRIBE",
+        "PUBLISH",
+        "NOTIFY",
+        "REFER",
+        "MESSAGE",
+        "UPDATE",
+    ] {
+        let mut world = World::new();
+        let answer = answer_to(&mut world, &outside(method, "r1"));
+        assert_eq!(text::summary(&answer), format!("405 {method}"));
+        assert_eq!(
+            text::header(&answer, "Allow"),
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+        );
+        assert_ne!(text::tag(&answer, "To"), "");
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn an_unknown_method_gets_501() {
+    let mut world = World::new();
+    let answer = answer_to(&mut world, &outside("TELEPORT", "r2"));
+    assert_eq!(text::summary(&answer), "501 TELEPORT");
+}
+
+#[test]
+fn an_unknown_method_inside_a_call_gets_501_and_the_call_stays() {
+    let (mut world, mut phone, _) = established("r3");
+    let request = phone.request("TELEPORT");
+    assert_eq!(text::status(&answer_to(&mut world, &request)), 501);
+    world.expect_no_event();
+}
+
+#[test]
+fn required_extensions_get_420_and_are_named() {
+    let mut world = World::new();
+    let mut phone = Phone::new("r4");
+    phone.extra = "Require: 100rel, x-magic\r\nRequire: timer\r\n".to_owned();
+    let answer = answer_to(&mut world, &phone.invite());
+    assert_eq!(text::summary(&answer), "420 INVITE");
+    assert_eq!(
+        text::header(&answer, "Unsupported"),
+        "100rel, x-magic, timer"
+    );
+    world.expect_no_event();
+}
+
+#[test]
+fn require_in_an_ack_or_a_cancel_is_not_looked_at() {
+    let (mut world, phone, _) = offered("r5");
+    let cancel = phone
+        .cancel()
+        .replace("Max-Forwards", "Require: x-magic\r\nMax-Forwards");
+    world.deliver(&cancel);
+    world.expect("200 CANCEL");
+}
+
+#[test]
+fn a_body_in_an_encoding_we_lack_gets_415() {
+    let mut world = World::new();
+    let mut phone = Phone::new("r6");
+    phone.extra = "Content-Encoding: gzip\r\n".to_owned();
+    let answer = answer_to(&mut world, &phone.invite());
+    assert_eq!(text::summary(&answer), "415 INVITE");
+    assert_eq!(text::header(&answer, "Accept-Encoding"), "identity");
+}
+
+#[test]
+fn a_request_uri_of_another_scheme_gets_416() {
+    let mut world = World::new();
+    let request = outside("OPTIONS", "r7").replace(
+        "OPTIONS sip:agent@198.51.100.1:5060",
+        "OPTIONS soap:agent@198.51.100.1",
+    );
+    assert_eq!(text::status(&answer_to(&mut world, &request)), 416);
+}
+
+#[test]
+fn a_request_in_an_unknown_dialog_gets_481() {
+    for method in ["BYE", "INFO", "OPTIONS", "INVITE"] {
+        let mut world = World::new();
+        let mut phone = Phone::new("r8");
+        phone.remote_tag = "nobody".to_owned();
+        let request = if method == "INVITE" {
+            phone.invite()
+        } else {
+            phone.request(method)
+        };
+        let answer = answer_to(&mut world, &request);
+        assert_eq!(text::summary(&answer), format!("481 {method}"));
+        assert_eq!(text::tag(&answer, "To"), "nobody");
+        world.expect_no_event();
+    }
+}
+
+#[test]
+fn a_bye_outside_any_dialog_gets_481_with_a_to_tag() {
+    let mut world = World::new();
+    let answer = answer_to(&mut world, &outside("BYE", "r9"));
+    assert_eq!(text::summary(&answer), "481 BYE");
+    assert_ne!(text::tag(&answer, "To"), "");
+}
+
+#[test]
+fn a_stray_ack_is_absorbed() {
+    let mut world = World::new();
+    world.deliver(&Phone::new("r10").ack());
+    world.expect_silence();
+    assert_eq!(world.endpoint.statistics().stray_acks, 1);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_stray_response_is_dropped_and_counted() {
+    let mut world = World::new();
+    let invite = Phone::new("r11").invite();
+    world.deliver(&Phone::new("r11").answer(&invite));
+    world.expect_silence();
+    assert_eq!(world.endpoint.statistics().stray_responses, 1);
+}
+
+#[test]
+fn an_older_cseq_inside_a_call_gets_500() {
+    let (mut world, mut phone, _) = established("r12");
+    let late = phone.request("INFO");
+    let bye_first = phone.request("OPTIONS");
+    assert_eq!(text::status(&answer_to(&mut world, &bye_first)), 200);
+    let answer = answer_to(&mut world, &late);
+    assert_eq!(text::summary(&answer), "500 INFO");
+    world.expect_no_event();
+}
+
+#[test]
+fn a_retransmitted_request_inside_a_call_is_answered_again_and_said_once() {
+    let (mut world, mut phone, _) = established("r13");
+    let headers = "Content-Type: application/dtmf-relay\r\n";
+    let info = phone.request_with("INFO", headers, "Signal=5\r\nDuration=160\r\n");
+    let first = answer_to(&mut world, &info);
+    world.deliver(&phone.request("OPTIONS"));
+    world.sent();
+    assert_eq!(answer_to(&mut world, &info), first);
+    assert_eq!(world.events().len(), 1);
+}
+
+#[test]
+fn info_of_other_types_gets_415_with_accept() {
+    let (mut world, mut phone, _) = established("r14");
+    let info = phone.request_with("INFO", "Content-Type: text/plain\r\n", "hello");
+    let answer = answer_to(&mut world, &info);
+    assert_eq!(text::summary(&answer), "415 INFO");
+    assert_eq!(
+        text::header(&answer, "Accept"),
+        "application/dtmf-relay, application/dtmf"
+    );
+    world.expect_no_event();
+}
+
+#[test]
+fn options_is_answered_with_what_we_can_do_in_and_out_of_a_call() {
+    let (mut world, mut phone, _) = established("r15");
+    for request in [phone.request("OPTIONS"), outside("OPTIONS", "r16")] {
+        let answer = answer_to(&mut world, &request);
+        assert_eq!(text::summary(&answer), "200 OPTIONS");
+        assert_eq!(
+            text::header(&answer, "Allow"),
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+        );
+        assert_eq!(text::header(&answer, "Accept"), "application/sdp");
+    }
+}
+
+#[test]
+fn options_gets_503_with_retry_after_while_draining() {
+    let mut world = World::new();
+    world.endpoint.set_draining(true);
+    let answer = answer_to(&mut world, &outside("OPTIONS", "r17"));
+    assert_eq!(text::summary(&answer), "503 OPTIONS");
+    assert_eq!(text::header(&answer, "Retry-After"), "5");
+}
+
+#[test]
+fn an_invite_without_contact_gets_400() {
+    let mut world = World::new();
+    let mut phone = Phone::new("r18");
+    phone.contact = "<sip:a@203.0.113.9>, <sip:b@203.0.113.9>".to_owned();
+    let two = answer_to(&mut world, &phone.invite());
+    assert_eq!(text::summary(&two), "400 INVITE");
+    let none = Phone::new("r19").invite();
+    let none = none.replace("Contact: <sip:caller@203.0.113.9:5070>\r\n", "");
+    assert_eq!(text::status(&answer_to(&mut world, &none)), 400);
+}
+
+#[test]
+fn a_damaged_request_is_refused_at_its_source_with_a_to_tag() {
+    let mut world = World::new();
+    let damaged = Phone::new("r20")
+        .invite()
+        .replace("CSeq: 1 INVITE", "CSeq: 1 BYE");
+    let answer = answer_to(&mut world, &damaged);
+    assert_eq!(text::status(&answer), 400);
+    assert_ne!(text::tag(&answer, "To"), "");
+    assert_eq!(
+        text::parameter(text::header(&answer, "Via"), "rport"),
+        "5070"
+    );
+    world.expect_no_event();
+    assert_eq!(world.endpoint.statistics().parse_errors, 1);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn another_sip_version_gets_505() {
+    let mut world = World::new();
+    let request = outside("OPTIONS", "r21").replacen("SIP/2.0\r\n", "SIP/7.0\r\n", 1);
+    assert_eq!(text::status(&answer_to(&mut world, &request)), 505);
+}
+
+#[test]
+fn noise_and_keep_alives_are_dropped() {
+    let mut world = World::new();
+    for noise in [
+        "",
+        "\r\n\r\n",
+        "hello",
+        "GET / HTTP/1.1\r\n\r\n",
+        "SIP/2.0 200 OK\r\n\r\n",
+    ] {
+        world.deliver(noise);
+    }
+    world.expect_silence();
+    world.expect_no_event();
+}
+
+#[test]
+fn a_call_over_the_cap_gets_503_with_retry_after_and_nothing_is_kept() {
+    let config = EndpointConfig {
+        limits: Limits {
+            invites: 1,
+            ..Limits::default()
+        },
+        ..EndpointConfig::default()
+    };
+    let mut world = World::with_config(config);
+    world.deliver(&Phone::new("r22").invite());
+    world.expect("100 INVITE");
+    let id = world.incoming();
+    let before = world.endpoint.statistics().transactions;
+    let second = Phone::new("r23");
+    let refusal = answer_to(&mut world, &second.invite());
+    assert_eq!(text::summary(&refusal), "503 INVITE");
+    assert_eq!(text::header(&refusal, "Retry-After"), "5");
+    assert_eq!(answer_to(&mut world, &second.invite()), refusal);
+    world.deliver(&second.ack_refusal(&refusal));
+    world.expect_silence();
+    assert_eq!(world.endpoint.statistics().transactions, before);
+    assert_eq!(world.endpoint.statistics().overloaded, 2);
+    world
+        .act(|endpoint, now| endpoint.reject(id, StatusCode::BUSY_HERE, &[], now))
+        .unwrap();
+    world.sent();
+    world.events();
+    world.deliver(&Phone::new("r24").invite());
+    world.expect("100 INVITE");
+}
+
+#[test]
+fn over_the_transaction_cap_a_call_can_still_be_ended() {
+    let config = EndpointConfig {
+        limits: Limits {
+            transactions: 4,
+            ..Limits::default()
+        },
+        ..EndpointConfig::default()
+    };
+    let mut world = World::with_config(config);
+    let mut phone = Phone::new("r25");
+    world.deliver(&phone.invite());
+    let id = world.incoming();
+    world
+        .act(|endpoint, now| endpoint.accept(id, None, &[], now))
+        .unwrap();
+    world.expect("100 INVITE");
+    phone.hear(&world.expect("200 INVITE"));
+    world.deliver(&phone.ack());
+    for call in ["r26", "r27", "r28"] {
+        world.deliver(&Phone::new(call).invite());
+        world.expect("100 INVITE");
+    }
+    world.deliver(&Phone::new("r29").invite());
+    world.expect("503 INVITE");
+    world.deliver(&phone.request("BYE"));
+    world.expect("200 BYE");
+}
+
+#[test]
+fn a_caller_that_does_not_drain_loses_datagrams_and_no_events() {
+    let config = EndpointConfig {
+        limits: Limits {
+            outputs: 2,
+            ..Limits::default()
+        },
+        ..EndpointConfig::default()
+    };
+    let mut world = World::with_config(config);
+    let (flow, now) = (world.flow, world.now);
+    for call in ["r30", "r31", "r32"] {
+        let invite = Phone::new(call).invite();
+        world.endpoint.handle_datagram(flow, invite.as_bytes(), now);
+    }
+    assert_eq!(world.endpoint.statistics().backlog_drops, 2);
+    world.advance(Duration::ZERO);
+    world.act(|_, _| ());
+    assert_eq!(world.events().len(), 1);
+}
+
+#[test]
+fn a_client_of_rfc_2543_without_branches_is_told_apart_by_its_numbers() {
+    let mut world = World::new();
+    let plain = |message: String, branch: &str| message.replace(&format!(";branch={branch}"), "");
+    let phone = Phone::new("r33");
+    let invite = plain(phone.invite(), "z9hG4bK-r33-1");
+    world.deliver(&invite);
+    world.expect("100 INVITE");
+    let id = world.incoming();
+    world.deliver(&invite);
+    world.expect("100 INVITE");
+    world.expect_no_event();
+    world
+        .act(|endpoint, now| endpoint.reject(id, StatusCode::BUSY_HERE, &[], now))
+        .unwrap();
+    let refusal = world.expect("486 INVITE");
+    world.deliver(&plain(phone.ack_refusal(&refusal), "z9hG4bK-r33-1"));
+    world.advance(Duration::from_secs(60));
+    world.expect_silence();
+    world.expect_nothing_left();
+}

@@ -1,24 +1,24 @@
 //! Reading SIP as text, by string matching only.
 
 /// The status of a response; 0 for a request.
-pub fn status(message: &str) -> u16 {
+pub(crate) fn status(message: &str) -> u16 {
     let rest = message.strip_prefix("SIP/2.0 ").unwrap_or("0");
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
 /// The method of a request; empty for a response.
-pub fn method(message: &str) -> &str {
+pub(crate) fn method(message: &str) -> &str {
     let first = message.split(' ').next().unwrap();
     if first == "SIP/2.0" { "" } else { first }
 }
 
 /// The Request-URI.
-pub fn request_uri(message: &str) -> &str {
+pub(crate) fn request_uri(message: &str) -> &str {
     message.split(' ').nth(1).unwrap()
 }
 
 /// Every value under a name, in order.
-pub fn headers<'a>(message: &'a str, name: &str) -> Vec<&'a str> {
+pub(crate) fn headers<'a>(message: &'a str, name: &str) -> Vec<&'a str> {
     let head = message.split("\r\n\r\n").next().unwrap();
     let lines = head.split("\r\n").skip(1);
     lines
@@ -29,24 +29,24 @@ pub fn headers<'a>(message: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// The one value under a name.
-pub fn header<'a>(message: &'a str, name: &str) -> &'a str {
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> &'a str {
     let values = headers(message, name);
     assert_eq!(values.len(), 1, "one {name} expected in\n{message}");
     values[0]
 }
 
 /// The body.
-pub fn body(message: &str) -> &str {
+pub(crate) fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").unwrap().1
 }
 
 /// The tag in a From or To; empty without.
-pub fn tag<'a>(message: &'a str, name: &str) -> &'a str {
+pub(crate) fn tag<'a>(message: &'a str, name: &str) -> &'a str {
     parameter(header(message, name), "tag")
 }
 
 /// A parameter of a header value, up to the next `;` or `,`; empty without.
-pub fn parameter<'a>(value: &'a str, name: &str) -> &'a str {
+pub(crate) fn parameter<'a>(value: &'a str, name: &str) -> &'a str {
     let found = value
         .split(';')
         .skip(1)
@@ -55,12 +55,12 @@ pub fn parameter<'a>(value: &'a str, name: &str) -> &'a str {
 }
 
 /// The branch of the top Via.
-pub fn branch(message: &str) -> &str {
+pub(crate) fn branch(message: &str) -> &str {
     parameter(headers(message, "Via")[0], "branch")
 }
 
 /// The number in CSeq.
-pub fn cseq(message: &str) -> u32 {
+pub(crate) fn cseq(message: &str) -> u32 {
     header(message, "CSeq")
         .split(' ')
         .next()
@@ -70,7 +70,7 @@ pub fn cseq(message: &str) -> u32 {
 }
 
 /// A message in a word: its status and the method answered, or its method.
-pub fn summary(message: &str) -> String {
+pub(crate) fn summary(message: &str) -> String {
     match status(message) {
         0 => method(message).to_owned(),
         code => format!(

@@ -13,25 +13,25 @@ use offhook_sip::endpoint::{
 use crate::text;
 
 /// The T1 of every test.
-pub const T1: Duration = Duration::from_millis(500);
+pub(crate) const T1: Duration = Duration::from_millis(500);
 
 /// A datagram that left the endpoint.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// When, since the world began.
-    pub at: Duration,
+    pub(crate) at: Duration,
     /// Where to.
-    pub to: SocketAddr,
+    pub(crate) to: SocketAddr,
     /// What.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// The endpoint and its surroundings.
-pub struct World {
-    pub endpoint: Endpoint,
-    pub now: Instant,
+pub(crate) struct World {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) now: Instant,
     began: Instant,
-    pub flow: Flow,
+    pub(crate) flow: Flow,
     sent: VecDeque<Sent>,
     events: VecDeque<Event>,
 }
@@ -41,11 +41,11 @@ pub struct World {
     clippy::disallowed_methods,
     reason = "an Instant can be had from nowhere else"
 )]
-pub fn beginning() -> Instant {
+pub(crate) fn beginning() -> Instant {
     Instant::now()
 }
 
-pub fn sdp(text: &str) -> Option<Body> {
+pub(crate) fn sdp(text: &str) -> Option<Body> {
     Some(Body {
         content_type: "application/sdp".to_owned(),
         bytes: text.as_bytes().to_vec(),
@@ -53,11 +53,11 @@ pub fn sdp(text: &str) -> Option<Body> {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_config(EndpointConfig::default())
     }
 
-    pub fn with_config(config: EndpointConfig) -> Self {
+    pub(crate) fn with_config(config: EndpointConfig) -> Self {
         let began = beginning();
         let flow = Flow {
             transport: Transport::Udp,
@@ -75,11 +75,11 @@ impl World {
     }
 
     /// Hands a datagram of the peer's to the endpoint.
-    pub fn deliver(&mut self, message: &str) {
+    pub(crate) fn deliver(&mut self, message: &str) {
         self.deliver_from(self.flow.remote, message);
     }
 
-    pub fn deliver_from(&mut self, remote: SocketAddr, message: &str) {
+    pub(crate) fn deliver_from(&mut self, remote: SocketAddr, message: &str) {
         let flow = Flow {
             remote,
             ..self.flow
@@ -90,14 +90,14 @@ impl World {
     }
 
     /// Does something to the endpoint now.
-    pub fn act<T>(&mut self, act: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
+    pub(crate) fn act<T>(&mut self, act: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
         let outcome = act(&mut self.endpoint, self.now);
         self.drain();
         outcome
     }
 
     /// Lets time pass, timer by timer.
-    pub fn advance(&mut self, by: Duration) {
+    pub(crate) fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         while let Some(at) = self.endpoint.poll_timeout().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -108,52 +108,52 @@ impl World {
     }
 
     /// What was sent since the last look.
-    pub fn sent(&mut self) -> Vec<Sent> {
+    pub(crate) fn sent(&mut self) -> Vec<Sent> {
         self.sent.drain(..).collect()
     }
 
     /// The next message that was sent and not looked at.
-    pub fn next(&mut self) -> Sent {
+    pub(crate) fn next(&mut self) -> Sent {
         self.sent
             .pop_front()
             .expect("a message should have been sent")
     }
 
     /// The next message, which must be this one (`200 INVITE`, `BYE`).
-    pub fn expect(&mut self, summary: &str) -> String {
+    pub(crate) fn expect(&mut self, summary: &str) -> String {
         let sent = self.next();
         assert_eq!(text::summary(&sent.text), summary, "in\n{}", sent.text);
         sent.text
     }
 
-    pub fn expect_silence(&mut self) {
+    pub(crate) fn expect_silence(&mut self) {
         assert_eq!(self.summaries(), Vec::<String>::new());
     }
 
     /// What was sent since the last look, in words.
-    pub fn summaries(&mut self) -> Vec<String> {
+    pub(crate) fn summaries(&mut self) -> Vec<String> {
         self.sent()
             .iter()
             .map(|sent| text::summary(&sent.text))
             .collect()
     }
 
-    pub fn events(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<Event> {
         self.events.drain(..).collect()
     }
 
-    pub fn event(&mut self) -> Event {
+    pub(crate) fn event(&mut self) -> Event {
         self.events
             .pop_front()
             .expect("an event should have been said")
     }
 
-    pub fn expect_no_event(&mut self) {
+    pub(crate) fn expect_no_event(&mut self) {
         assert!(self.events.is_empty(), "{:?}", self.events);
     }
 
     /// The next event, which must be Incoming.
-    pub fn incoming(&mut self) -> InviteId {
+    pub(crate) fn incoming(&mut self) -> InviteId {
         match self.event() {
             Event::Incoming { id, .. } => id,
             other => panic!("Incoming expected: {other:?}"),
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// The next event, which must be Ended.
-    pub fn ended(&mut self) -> EndCause {
+    pub(crate) fn ended(&mut self) -> EndCause {
         match self.event() {
             Event::Ended { cause, .. } => cause,
             other => panic!("Ended expected: {other:?}"),
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// Lets every timer run out and checks that nothing is left of anything.
-    pub fn expect_nothing_left(&mut self) {
+    pub(crate) fn expect_nothing_left(&mut self) {
         self.advance(Duration::from_secs(600));
         let left = self.endpoint.statistics();
         let live = (
