@@ -77,7 +77,7 @@ fn run_polled(receiver: &mut Receiver, packets: &[Packet]) -> (String, Vec<Frame
     let beginning = beginning();
     let mut waiting = packets.iter().peekable();
     let mut frame = [0; 80];
-    for tick in 0..packets.last().unwrap().arrival_us / 10_000 + 5 {
+    for tick in 0..packets.last().unwrap().arrival_us / 10_000 {
         let at_us = tick * 10_000 + 3_000;
         while let Some(packet) = waiting.next_if(|packet| packet.arrival_us <= at_us) {
             receiver
@@ -87,6 +87,12 @@ fn run_polled(receiver: &mut Receiver, packets: &[Packet]) -> (String, Vec<Frame
         origins.push(receiver.pull(&mut frame, at(beginning, at_us)));
         heard.push_str(&keys(receiver));
     }
+    for packet in waiting {
+        receiver
+            .handle_packet(&packet.bytes, at(beginning, packet.arrival_us))
+            .unwrap();
+    }
+    heard.push_str(&keys(receiver));
     (heard, origins)
 }
 

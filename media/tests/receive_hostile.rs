@@ -71,7 +71,7 @@ proptest! {
             for tick in 0..3 {
                 receiver.pull(&mut frame, now + Duration::from_millis(tick * 10));
             }
-            receiver.statistics();
+            let _ = receiver.statistics();
         }
     }
 

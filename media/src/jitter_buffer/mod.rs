@@ -210,11 +210,11 @@ impl JitterBuffer {
         let Some(position) = self.place(packet, in_order) else {
             return Insertion::Late;
         };
-        if packet.arrival_us - self.last_arrival_us > IDLE_US && self.cursor.is_none() {
+        let transit = packet.arrival_us - self.microseconds(position);
+        if self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit) {
             self.spread.forget();
         }
         self.last_arrival_us = packet.arrival_us;
-        let transit = packet.arrival_us - self.microseconds(position);
         let ends = position + i64::from(packet.duration);
         if self.cursor.is_some_and(|cursor| ends <= cursor) {
             self.late_in_a_row += 1;
@@ -277,6 +277,20 @@ impl JitterBuffer {
         self.suspect = None;
         self.reference = Some((packet.timestamp, position));
         Some(position)
+    }
+
+    /// Whether the first packet after silence shows that the path's delay is to be measured anew: it
+    /// comes after a long time, or later than the path explains. If it was only held up, the packets
+    /// behind it will say so.
+    fn is_path_unknown(&self, arrival_us: i64, transit: i64) -> bool {
+        if self.store.first(self.next_sequence, self.highest).is_some() {
+            return false;
+        }
+        let unexplained = self
+            .spread
+            .base()
+            .is_some_and(|b| transit - b > self.spread.spread());
+        arrival_us - self.last_arrival_us > IDLE_US || (self.begun && unexplained)
     }
 
     fn end_of_waiting(&self) -> i64 {
