@@ -416,7 +416,7 @@ impl Speech {
                 Source::Text => sentences::split(text),
                 // One piece of audio, whatever its text.
                 Source::Audio(audio) if audio.samples.is_empty() => Vec::new(),
-                Source::Audio(_) => vec![0..text.len()],
+                Source::Audio(_) => Vec::from([0..text.len()]),
             };
             self.current = Some(Box::new(Playing {
                 utterance,
