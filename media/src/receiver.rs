@@ -1,1 +1,0 @@
-//! From RTP packets to frames.
