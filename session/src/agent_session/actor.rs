@@ -338,7 +338,7 @@ impl Outlets {
         let prompts = Arc::clone(&self.providers.prompts);
         let preparation = self.spawn(kind, async move {
             Done::Prepared(match work {
-                Preparation::Convert(audio) => Ok(to_rate(audio, rate_hz)),
+                Preparation::Convert(audio) => to_rate(audio, rate_hz),
                 Preparation::Synthesise(text) => match voice {
                     Some(voice) => timeout(deadline, prompts.get(&voice, &text, rate_hz))
                         .await

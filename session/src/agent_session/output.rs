@@ -85,6 +85,11 @@ impl Outbox {
     }
 
     pub(super) fn pop(&mut self) -> Option<Output> {
-        self.0.pop_front()
+        let output = self.0.pop_front();
+        if output.is_none() {
+            // A session waits far more than it acts: while it waits it holds no buffer.
+            self.0 = VecDeque::new();
+        }
+        output
     }
 }

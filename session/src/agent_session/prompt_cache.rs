@@ -145,7 +145,7 @@ impl Inner {
             let (key, voice, cache) = (Arc::clone(&key), Arc::clone(voice), Arc::clone(cache));
             async move {
                 let audio = voice.synthesise(&key.text).await;
-                let synthesis = audio.map(|audio| to_rate(audio, key.rate_hz));
+                let synthesis = audio.and_then(|audio| to_rate(audio, key.rate_hz));
                 cache.finished(&key, &synthesis);
                 synthesis
             }

@@ -35,7 +35,7 @@ const READY_BOUND: usize = 2;
 /// How long the leg may owe the figure for a flush.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(300);
 /// How long the leg may owe a started or drained mark beyond the time it should have come.
-const MARK_PATIENCE: Duration = Duration::from_secs(5);
+const MARK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How an utterance ended, with what the transcript needs.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Speech {
     has_voice: bool,
     fade_ms: u32,
     open: bool,
+    /// The call is on hold: the leg plays nothing, and owes nothing.
+    on_hold: bool,
     last_epoch: Epoch,
     current: Option<Box<Playing>>,
     queue: VecDeque<NewUtterance>,
@@ -96,19 +98,34 @@ struct PlayClock {
     /// When the first chunk was handed over.
     handed_at: Option<Instant>,
     started_at: Option<Instant>,
-    held_since: Option<Instant>,
-    held_for: Duration,
+    /// The reflex holds the utterance.
+    held_by_reflex: bool,
+    /// Since when it stands still, by the reflex or because the call is on hold.
+    stands_since: Option<Instant>,
+    stood_for: Duration,
 }
 
 impl PlayClock {
+    fn stand(&mut self, now: Instant) {
+        self.stands_since.get_or_insert(now);
+    }
+
+    fn go_on(&mut self, now: Instant) {
+        if let Some(since) = self.stands_since.take()
+            && self.started_at.is_some()
+        {
+            self.stood_for += now.saturating_duration_since(since);
+        }
+    }
+
     fn position(&self, now: Instant) -> Duration {
         let Some(started_at) = self.started_at else {
             return Duration::ZERO;
         };
-        let until = self.held_since.unwrap_or(now);
+        let until = self.stands_since.unwrap_or(now);
         until
             .saturating_duration_since(started_at)
-            .saturating_sub(self.held_for)
+            .saturating_sub(self.stood_for)
     }
 }
 
@@ -139,12 +156,19 @@ impl Speech {
             has_voice,
             fade_ms: fade_ms.min(400),
             open: false,
+            on_hold: false,
             last_epoch: Epoch(0),
             current: None,
             queue: VecDeque::new(),
             cuts: Vec::new(),
             ended: VecDeque::new(),
         }
+    }
+
+    /// A new epoch. The other buses use them too, so that a mark of theirs is never taken for speech.
+    pub(super) fn next_epoch(&mut self) -> Epoch {
+        self.last_epoch = Epoch(self.last_epoch.0 + 1);
+        self.last_epoch
     }
 
     /// Whether something is speaking, being prepared, or waiting.
@@ -177,7 +201,7 @@ impl Speech {
     pub(super) fn is_held(&self) -> bool {
         self.current
             .as_ref()
-            .is_some_and(|playing| playing.clock.held_since.is_some())
+            .is_some_and(|playing| playing.clock.held_by_reflex)
     }
 
     /// The next utterance that ended, in order.
@@ -225,7 +249,8 @@ impl Speech {
     pub(super) fn hold(&mut self, epoch: Epoch, now: Instant, out: &mut Outbox) -> bool {
         match &mut self.current {
             Some(playing) if playing.epoch == epoch && playing.utterance.interruptible => {
-                playing.clock.held_since.get_or_insert(now);
+                playing.clock.held_by_reflex = true;
+                playing.clock.stand(now);
                 true
             }
             Some(_) | None => {
@@ -240,9 +265,27 @@ impl Speech {
         let Some(playing) = &mut self.current else {
             return;
         };
-        if let Some(since) = playing.clock.held_since.take() {
-            playing.clock.held_for += now.saturating_duration_since(since);
+        if std::mem::take(&mut playing.clock.held_by_reflex) {
+            if !self.on_hold {
+                playing.clock.go_on(now);
+            }
             out.leg(LegCommand::Resume(Bus::Speech));
+            self.feed(now, out);
+        }
+    }
+
+    /// The call went on hold, or came back: what is queued waits in the leg meanwhile.
+    pub(super) fn set_on_hold(&mut self, on_hold: bool, now: Instant, out: &mut Outbox) {
+        self.on_hold = on_hold;
+        let Some(playing) = &mut self.current else {
+            return;
+        };
+        if on_hold {
+            playing.clock.stand(now);
+        } else if !playing.clock.held_by_reflex {
+            playing.clock.go_on(now);
+            // What was handed over and not yet begun has its time anew.
+            playing.clock.handed_at = playing.clock.handed_at.map(|_| now);
             self.feed(now, out);
         }
     }
@@ -372,7 +415,7 @@ impl Speech {
                     .is_some_and(|deadline| deadline <= now)
             }) {
                 tracing::warn!("the leg owes a mark for an utterance; it is given up");
-                self.cut(Some(UtteranceFailure::Refused), now, out);
+                self.cut(Some(UtteranceFailure::NotPlayed), now, out);
                 self.begin_next(now, out);
             }
         }
@@ -382,13 +425,13 @@ impl Speech {
     fn current_timeout(&self, playing: &Playing) -> Option<Instant> {
         let clock = &playing.clock;
         let handed_at = clock.handed_at?;
-        if clock.held_since.is_some() {
+        if self.on_hold || clock.held_by_reflex {
             return None;
         }
         let Some(started_at) = clock.started_at else {
             return Some(handed_at + MARK_PATIENCE);
         };
-        let sent = started_at + clock.held_for + self.duration(playing.sent_samples);
+        let sent = started_at + clock.stood_for + self.duration(playing.sent_samples);
         if playing.all_sent {
             return Some(sent + MARK_PATIENCE);
         }
@@ -407,7 +450,7 @@ impl Speech {
             let Some(utterance) = self.queue.pop_front() else {
                 return;
             };
-            self.last_epoch = Epoch(self.last_epoch.0 + 1);
+            let epoch = self.next_epoch();
             let text = utterance
                 .text
                 .as_ref()
@@ -416,11 +459,11 @@ impl Speech {
                 Source::Text => sentences::split(text),
                 // One piece of audio, whatever its text.
                 Source::Audio(audio) if audio.samples.is_empty() => Vec::new(),
-                Source::Audio(_) => vec![0..text.len()],
+                Source::Audio(_) => Vec::from([0..text.len()]),
             };
             self.current = Some(Box::new(Playing {
                 utterance,
-                epoch: self.last_epoch,
+                epoch,
                 sentences,
                 lengths_ms: Vec::new(),
                 preparing: false,
@@ -556,7 +599,7 @@ impl Speech {
             .as_millis();
         let estimate_ms = u64::try_from(position_ms).unwrap_or(u64::MAX);
         let was_handed_over = playing.clock.handed_at.is_some();
-        let was_held = playing.clock.held_since.is_some();
+        let was_held = playing.clock.held_by_reflex;
         let cut = Cut {
             failure,
             estimate_ms,

@@ -5,7 +5,7 @@
 //!    └──────── BYE, CANCEL, close, hangup_now, fault ─────────────────┴► Closing ── on_exit, 5 s ──► Closed
 //! ```
 
-use offhook_media::control::{Bus, Epoch, LegCommand};
+use offhook_media::control::{Bus, LegCommand};
 use tokio::time::Instant;
 
 use super::super::config::Direction;
@@ -148,34 +148,36 @@ impl Session {
             self.background = background;
             return;
         }
-        let through = self.background_epoch;
         match background {
             Some(background) => {
-                self.background_epoch = Epoch(through.0 + 1);
-                self.out.leg(LegCommand::Gain {
-                    bus: Bus::Background,
-                    decibels: background.volume_db.clamp(-60.0, 12.0),
-                });
-                self.out.leg(LegCommand::Loop {
-                    bus: Bus::Background,
-                    epoch: self.background_epoch,
-                    samples: background.samples,
-                });
+                let epoch = self.speech.next_epoch();
+                let decibels = background.volume_db.clamp(-60.0, 12.0);
+                self.background_epoch = Some(epoch);
+                self.out.leg(LegCommand::Gain { bus: Bus::Background, decibels });
+                let samples = background.samples;
+                self.out.leg(LegCommand::Loop { bus: Bus::Background, epoch, samples });
             }
-            None if through > Epoch(0) => {
-                let fade_ms = self.config.interruption.fade_ms;
-                self.out.leg(LegCommand::Flush {
-                    bus: Bus::Background,
-                    through,
-                    fade_ms,
-                });
+            None => {
+                if let Some(through) = self.background_epoch.take() {
+                    let fade_ms = self.config.interruption.fade_ms;
+                    self.out.leg(LegCommand::Flush { bus: Bus::Background, through, fade_ms });
+                }
             }
-            None => {}
+        }
+    }
+
+    /// On hold the leg is mute and the caller hears nothing of ours: silence is nobody's fault, and
+    /// begins anew afterwards.
+    pub(super) fn set_on_hold(&mut self, on_hold: bool, now: Instant) {
+        if on_hold != self.on_hold && !self.phase.is_ending() {
+            self.on_hold = on_hold;
+            self.speech.set_on_hold(on_hold, now, &mut self.out);
+            self.silence.restart(now);
         }
     }
 
     pub(super) fn media_is_silent(&mut self, now: Instant) {
-        if self.config.end_on_no_media {
+        if self.config.end_on_no_media && !self.on_hold {
             self.hang_up(EndCause::NoMedia.into(), false, now);
         }
     }

@@ -85,7 +85,9 @@ pub(super) struct Session {
     armed: bool,
     loopback: bool,
     background: Option<BackgroundLoop>,
-    background_epoch: Epoch,
+    /// The background loop on the leg, if one plays.
+    background_epoch: Option<Epoch>,
+    on_hold: bool,
     /// The earliest moment the leg can have begun, by the marks it sent.
     media_origin: Option<Instant>,
     /// Transitions the table refused: each is a bug.
@@ -119,7 +121,8 @@ impl Session {
             armed: false,
             loopback: false,
             background: None,
-            background_epoch: Epoch(0),
+            background_epoch: None,
+            on_hold: false,
             media_origin: None,
             refused_transitions: 0,
             out: Outbox::default(),
@@ -266,6 +269,8 @@ impl Session {
         match event {
             CallEvent::Answered => self.answered(now),
             CallEvent::Confirmed => self.confirmed(now),
+            CallEvent::Held => self.set_on_hold(true, now),
+            CallEvent::Resumed => self.set_on_hold(false, now),
             CallEvent::Ended { reason } => self.begin_closing(reason, false, now),
         }
         self.settle(now);
@@ -406,6 +411,7 @@ impl Session {
         let speaking = self.caller.as_ref().is_some_and(|caller| !caller.long);
         self.silence.suspend(
             self.phase != Phase::Open
+                || self.on_hold
                 || busy
                 || speaking
                 || self.hearing.is_recognising()

@@ -235,7 +235,9 @@ impl Conversation {
                 }),
                 5 => self.call.leg(LegEvent::Silent { at_ms }),
                 6 => self.call.session.handle_leg_gone(self.call.now),
-                7..=12 => self.call.command(Command::Expect(None)),
+                7..=9 => self.call.call(CallEvent::Held),
+                10..=18 => self.call.call(CallEvent::Resumed),
+                19..=24 => self.call.command(Command::Expect(None)),
                 _ => self
                     .call
                     .command(Command::SetWakeUp(Some(Duration::from_secs(3)))),
@@ -360,6 +362,7 @@ fn left_alone_every_conversation_comes_to_rest() {
         }
         // Nobody wakes anybody up, the agent's callbacks return, providers answer.
         conversation.call.command(Command::SetWakeUp(None));
+        conversation.call.call(CallEvent::Resumed);
         for _ in 0..40 {
             conversation.call.pass_ms(10_000);
             while let Some((utterance, sentence, _)) = conversation.call.preparing.pop_front() {
