@@ -87,7 +87,7 @@ impl Engine {
 fn synthesise(flite: &mut Flite, voice: Voice, text: &str) -> (Response, Vec<i16>) {
     match flite.synthesise(voice, text) {
         Ok(Ok((_, samples))) if samples.len() > frame::MOST_SAMPLES => {
-            (refused("a text of more than a minute and a half"), Vec::new())
+            (refused("a text that takes minutes to say"), Vec::new())
         }
         Ok(Ok((sample_rate_hz, samples))) => (Response::Audio { sample_rate_hz }, samples),
         Ok(Err(reason)) => (refused(&reason), Vec::new()),
