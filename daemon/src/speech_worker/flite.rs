@@ -13,8 +13,9 @@ use super::library::{self, MissingLibrary};
 
 const PACKAGE: &str = "libflite1";
 
-/// The longest text in one request, in bytes: about five minutes of speech, more than a frame holds.
-pub(super) const LONGEST_TEXT: usize = 4096;
+/// The longest text in one request, in bytes: about a minute of speech, which takes seconds to make. The
+/// session asks for a sentence at a time.
+const LONGEST_TEXT: usize = 1024;
 
 /// flite's `cst_wave`.
 #[repr(C)]

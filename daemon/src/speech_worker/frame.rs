@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 /// The longest header, in bytes: a grammar of some thousand phrases.
 pub(super) const LONGEST_HEADER: usize = 64 * 1024;
 
-/// The most samples in a frame: a minute at 48 kHz.
+/// The most samples in a frame: a minute at 48 kHz, three at flite's 16 kHz.
 pub(super) const MOST_SAMPLES: usize = 60 * 48_000;
 
 /// The two lengths that begin a frame, in bounds.

@@ -1,0 +1,217 @@
+//! Whether a flow that could be read makes sense as a conversation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::mistake::FlowMistake;
+use super::{Flow, Next, Prompt, Step, StepName};
+
+/// The mistakes of a flow as a whole. With `whole` false some of it could not be read: then nothing is
+/// said that may only follow from what is missing.
+pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
+    let mut mistakes = Vec::new();
+    unknown_steps(flow, &mut mistakes);
+    for (name, step) in &flow.steps {
+        collisions(name, step, &mut mistakes);
+        pointless_exits(name, step, &mut mistakes);
+    }
+    prompts(flow, &mut mistakes);
+    circles(flow, &mut mistakes);
+    if whole && mistakes.is_empty() {
+        unreachable_steps(flow, &mut mistakes);
+        traps(flow, &mut mistakes);
+    }
+    mistakes
+}
+
+pub(super) fn unknown_words(flow: &Flow, knows: impl Fn(&str) -> bool) -> Vec<FlowMistake> {
+    let mut mistakes = Vec::new();
+    for step in flow.steps.values() {
+        let Next::Choose(branches) = &step.next else { continue };
+        for branch in branches {
+            for phrase in &branch.phrases {
+                for word in phrase.split(' ').filter(|word| !knows(word)) {
+                    mistakes.push(FlowMistake::new(
+                        format!("{}.phrases", branch.key),
+                        format!("the recogniser does not know the word {word:?} of {phrase:?}"),
+                    ));
+                }
+            }
+        }
+    }
+    mistakes.dedup();
+    mistakes
+}
+
+fn key(name: &StepName) -> String {
+    format!("step.{name}")
+}
+
+fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    let mut check = |key: String, step: &StepName| {
+        // An empty name stands for one that could not be read.
+        if !step.as_str().is_empty() && !flow.steps.contains_key(step) {
+            mistakes.push(FlowMistake::new(key, format!("there is no step {:?}", step.as_str())));
+        }
+    };
+    check("start".to_owned(), &flow.start);
+    for (name, step) in &flow.steps {
+        let key = key(name);
+        match &step.next {
+            Next::Then(then) => check(format!("{key}.then"), then),
+            Next::Collect(collection) => check(format!("{key}.then"), &collection.then),
+            Next::Choose(branches) => {
+                for branch in branches {
+                    // `yes = "step"` is its own key; an item of `expect` has it in `then`.
+                    let key = if branch.key.ends_with(']') {
+                        format!("{}.then", branch.key)
+                    } else {
+                        branch.key.clone()
+                    };
+                    check(key, &branch.then);
+                }
+            }
+            Next::HangUp => {}
+        }
+        for (which, step) in [("on_silence", &step.on_silence), ("on_no_match", &step.on_no_match)] {
+            if let Some(step) = step {
+                check(format!("{key}.{which}"), step);
+            }
+        }
+    }
+}
+
+/// The same phrase or digit in two branches of one step.
+fn collisions(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
+    let Next::Choose(branches) = &step.next else { return };
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for branch in branches {
+        let phrases = branch.phrases.iter().map(|phrase| format!("the phrase {phrase:?}"));
+        let digits = branch.digits.iter().map(|digit| format!("the digit {digit}"));
+        for what in phrases.chain(digits) {
+            if let Some(other) = seen.get(&what) {
+                mistakes.push(FlowMistake::new(branch.key.clone(), format!("{what} collides with {other}")));
+            } else {
+                seen.insert(what, &branch.key);
+            }
+        }
+    }
+    if step.say.is_none() {
+        mistakes.push(FlowMistake::new(key(name), "waits for the caller but says nothing first: give it say"));
+    }
+}
+
+/// Exits that can never be taken: a step that does not listen has no silence.
+fn pointless_exits(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
+    match step.next {
+        Next::Choose(_) | Next::Collect(_) => {}
+        Next::Then(_) | Next::HangUp => {
+            let exits = [
+                ("on_silence", step.on_silence.is_some()),
+                ("on_no_match", step.on_no_match.is_some()),
+                ("reprompt", step.reprompt.is_some()),
+            ];
+            for (which, _) in exits.into_iter().filter(|(_, given)| *given) {
+                mistakes.push(FlowMistake::new(
+                    format!("{}.{which}", key(name)),
+                    "is never used: the step does not wait for the caller",
+                ));
+            }
+        }
+    }
+}
+
+/// `{name}` of something that is not collected anywhere, or must not be repeated.
+fn prompts(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    let collected: BTreeMap<&str, bool> = flow
+        .steps
+        .values()
+        .filter_map(|step| match &step.next {
+            Next::Collect(collection) => Some((collection.name.as_str(), collection.sensitive)),
+            Next::Then(_) | Next::Choose(_) | Next::HangUp => None,
+        })
+        .collect();
+    let mut check = |key: String, prompt: &Prompt| {
+        let Prompt::Text(text) = prompt else { return };
+        for name in placeholders(text) {
+            match collected.get(name) {
+                Some(false) => {}
+                Some(true) => mistakes.push(FlowMistake::new(
+                    key.clone(),
+                    format!("says {{{name}}}, which is sensitive: it would be heard and written down"),
+                )),
+                None => mistakes.push(FlowMistake::new(key.clone(), format!("{{{name}}} is collected by no step"))),
+            }
+        }
+    };
+    check("silence".to_owned(), &flow.silence);
+    check("no_match".to_owned(), &flow.no_match);
+    check("goodbye".to_owned(), &flow.goodbye);
+    for (name, step) in &flow.steps {
+        for (which, prompt) in [("say", &step.say), ("reprompt", &step.reprompt)] {
+            if let Some(prompt) = prompt {
+                check(format!("{}.{which}", key(name)), prompt);
+            }
+        }
+    }
+}
+
+/// The names in braces.
+pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+}
+
+/// Steps that follow each other in a circle without ever waiting for the caller.
+fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    let mut reported = BTreeSet::new();
+    for start in flow.steps.keys() {
+        let mut walked = vec![start];
+        let mut at = start;
+        while let Some(Step { next: Next::Then(then), .. }) = flow.steps.get(at) {
+            if then == start {
+                let mut circle = walked.clone();
+                circle.sort();
+                if reported.insert(circle) {
+                    let names: Vec<&str> = walked.iter().map(|name| name.as_str()).collect();
+                    mistakes.push(FlowMistake::new(
+                        format!("{}.then", key(start)),
+                        format!("a circle in which no step waits for the caller: {}", names.join(", ")),
+                    ));
+                }
+                break;
+            }
+            if walked.contains(&then) {
+                break;
+            }
+            walked.push(then);
+            at = then;
+        }
+    }
+}
+
+fn reachable<'a>(flow: &'a Flow, from: &'a StepName) -> BTreeSet<&'a StepName> {
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(name) = waiting.pop() {
+        if let (true, Some(step)) = (reached.insert(name), flow.steps.get(name)) {
+            waiting.extend(step.successors());
+        }
+    }
+    reached
+}
+
+fn unreachable_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    let reached = reachable(flow, &flow.start);
+    for name in flow.steps.keys().filter(|name| !reached.contains(name)) {
+        mistakes.push(FlowMistake::new(key(name), format!("cannot be reached from {:?}", flow.start.as_str())));
+    }
+}
+
+/// Steps from which a caller who answers every question can never come to an end.
+fn traps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    for name in flow.steps.keys() {
+        let ends = |name: &&StepName| flow.steps.get(*name).is_some_and(|step| step.next == Next::HangUp);
+        if !reachable(flow, name).iter().any(ends) {
+            mistakes.push(FlowMistake::new(key(name), "is a dead end: no step with hangup = true can be reached from it"));
+        }
+    }
+}

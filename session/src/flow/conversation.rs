@@ -1,0 +1,256 @@
+//! One caller's walk through a flow: what happened goes in, what to do comes out. No clock, no IO.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_media::control::Digit;
+
+use super::check::placeholders;
+use super::grammar::Grammar;
+use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Input {
+    /// The conversation begins.
+    Entered,
+    /// The caller said a phrase.
+    Heard(String),
+    /// The caller spoke, but said nothing expected.
+    NotUnderstood,
+    /// The caller pressed a digit.
+    Pressed(Digit),
+    /// The caller keyed in a string.
+    Collected(String),
+    /// The caller began to key a string in and did not finish.
+    CollectedTooLittle,
+    /// The caller has been silent.
+    Silent,
+    /// The caller has been silent for as long as the session waits.
+    SilentToTheEnd,
+}
+
+/// Something to do, in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// Say this.
+    Say {
+        /// With its names filled in.
+        prompt: Prompt,
+        /// Behind what was said in the same breath; otherwise in place of whatever is being said.
+        after: bool,
+        /// Whether the caller may cut it short.
+        interruptible: bool,
+    },
+    /// Listen for these phrases from now on, or for none.
+    Expect(Option<Grammar>),
+    /// Collect digits and come back with them.
+    Collect {
+        /// What to collect.
+        collection: DigitString,
+        /// How long the first digit may take after what is said before it.
+        patience: Duration,
+    },
+    /// Hang up when everything was said.
+    HangUp {
+        /// Because the caller stayed silent, and not because the flow ended.
+        silent: bool,
+    },
+}
+
+/// Where a caller is in a flow.
+pub(super) struct Conversation {
+    flow: Arc<Flow>,
+    at: StepName,
+    no_matches: u32,
+    silences: u32,
+    collected: BTreeMap<String, String>,
+    over: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(flow: Arc<Flow>) -> Self {
+        Self {
+            at: flow.start.clone(),
+            flow,
+            no_matches: 0,
+            silences: 0,
+            collected: BTreeMap::new(),
+            over: false,
+        }
+    }
+
+    /// The step the caller is at.
+    pub(super) fn at(&self) -> &StepName {
+        &self.at
+    }
+
+    /// Takes what happened and says what to do.
+    pub(super) fn handle(&mut self, input: Input) -> Vec<Action> {
+        if self.over {
+            return Vec::new();
+        }
+        let flow = Arc::clone(&self.flow);
+        let step = flow.step(&self.at);
+        let mut breath = Breath::default();
+        match (input, &step.next) {
+            (Input::Entered, _) => self.enter(&flow.start, &mut breath),
+            (Input::Heard(phrase), Next::Choose(branches)) => {
+                // A phrase this step does not have was heard at the one before, and came too late.
+                if let Some(branch) = find(branches, |branch| branch.phrases.contains(&phrase)) {
+                    self.enter(&branch.then, &mut breath);
+                }
+            }
+            (Input::Pressed(digit), Next::Choose(branches)) => {
+                match find(branches, |branch| branch.digits.contains(&digit)) {
+                    Some(branch) => self.enter(&branch.then, &mut breath),
+                    None => self.not_understood(step, &mut breath),
+                }
+            }
+            (Input::NotUnderstood, Next::Choose(_)) | (Input::CollectedTooLittle, Next::Collect(_)) => {
+                self.not_understood(step, &mut breath);
+            }
+            (Input::Collected(digits), Next::Collect(collection)) => {
+                self.collected.insert(collection.name.clone(), digits);
+                self.enter(&collection.then, &mut breath);
+            }
+            (Input::Silent, Next::Choose(_) | Next::Collect(_)) => self.silent(step, &mut breath),
+            (Input::SilentToTheEnd, _) => self.leave(step.on_silence.as_ref(), true, &mut breath),
+            // Meant for a step that was left since: speech and digits cross transitions.
+            (
+                Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
+                Next::Then(_) | Next::HangUp,
+            )
+            | (Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
+            | (Input::Collected(_) | Input::CollectedTooLittle, Next::Then(_) | Next::Choose(_) | Next::HangUp) => {}
+        }
+        breath.actions
+    }
+
+    /// Goes to a step, and on through those that do not wait for the caller.
+    fn enter(&mut self, name: &StepName, breath: &mut Breath) {
+        let flow = Arc::clone(&self.flow);
+        let mut name = name;
+        loop {
+            self.at = name.clone();
+            self.no_matches = 0;
+            self.silences = 0;
+            let step = flow.step(name);
+            let last = step.next == Next::HangUp;
+            if let Some(say) = &step.say {
+                breath.say(self.fill_in(say), !last);
+            }
+            match &step.next {
+                Next::Then(then) => name = then,
+                Next::Choose(_) | Next::Collect(_) => return self.listen(step, breath),
+                Next::HangUp => {
+                    self.over = true;
+                    breath.actions.push(Action::Expect(None));
+                    return breath.actions.push(Action::HangUp { silent: false });
+                }
+            }
+        }
+    }
+
+    fn listen(&self, step: &Step, breath: &mut Breath) {
+        breath.actions.push(Action::Expect(step.grammar()));
+        if let Next::Collect(collection) = &step.next {
+            breath.actions.push(Action::Collect {
+                collection: collection.clone(),
+                patience: self.flow.silence_after,
+            });
+        }
+    }
+
+    fn not_understood(&mut self, step: &Step, breath: &mut Breath) {
+        self.no_matches += 1;
+        if self.no_matches > self.flow.retries {
+            return self.leave(step.on_no_match.as_ref(), false, breath);
+        }
+        breath.say(self.fill_in(&self.flow.no_match), true);
+        self.ask_again(step, breath);
+    }
+
+    fn silent(&mut self, step: &Step, breath: &mut Breath) {
+        self.silences += 1;
+        if self.silences > self.flow.retries {
+            return self.leave(step.on_silence.as_ref(), true, breath);
+        }
+        breath.say(self.fill_in(&self.flow.silence), true);
+        self.ask_again(step, breath);
+    }
+
+    fn ask_again(&self, step: &Step, breath: &mut Breath) {
+        if let Some(again) = step.reprompt.as_ref().or(step.say.as_ref()) {
+            breath.say(self.fill_in(again), true);
+        }
+        self.listen(step, breath);
+    }
+
+    /// Gives a step up.
+    fn leave(&mut self, exit: Option<&StepName>, silent: bool, breath: &mut Breath) {
+        if let Some(exit) = exit {
+            return self.enter(exit, breath);
+        }
+        self.over = true;
+        breath.say(self.fill_in(&self.flow.goodbye), false);
+        breath.actions.push(Action::Expect(None));
+        breath.actions.push(Action::HangUp { silent });
+    }
+
+    /// A prompt with the collected digits in the place of their names.
+    fn fill_in(&self, prompt: &Prompt) -> Prompt {
+        let Prompt::Text(text) = prompt else {
+            return prompt.clone();
+        };
+        let mut filled = text.clone();
+        for name in placeholders(text) {
+            let digits = self.collected.get(name).map(|digits| spell(digits)).unwrap_or_default();
+            filled = filled.replace(&format!("{{{name}}}"), &digits);
+        }
+        Prompt::Text(filled)
+    }
+}
+
+impl Flow {
+    fn step(&self, name: &StepName) -> &Step {
+        self.steps.get(name).expect("a parsed flow has every step it names")
+    }
+}
+
+fn find(branches: &[Branch], is: impl Fn(&Branch) -> bool) -> Option<&Branch> {
+    branches.iter().find(|branch| is(branch))
+}
+
+/// Digits as they are read out: one by one.
+fn spell(digits: &str) -> String {
+    let words: Vec<String> = digits
+        .chars()
+        .map(|digit| match digit {
+            '*' => "star".to_owned(),
+            '#' => "hash".to_owned(),
+            digit => digit.to_string(),
+        })
+        .collect();
+    words.join(" ")
+}
+
+/// What is done in answer to one input: the first thing said takes the place of what was being said,
+/// the others follow it.
+#[derive(Default)]
+struct Breath {
+    actions: Vec<Action>,
+    spoke: bool,
+}
+
+impl Breath {
+    fn say(&mut self, prompt: Prompt, interruptible: bool) {
+        let after = std::mem::replace(&mut self.spoke, true);
+        self.actions.push(Action::Say {
+            prompt,
+            after,
+            interruptible,
+        });
+    }
+}
