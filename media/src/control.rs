@@ -111,7 +111,9 @@ pub struct Listener {
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 

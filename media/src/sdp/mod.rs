@@ -1,1 +1,217 @@
-//! Offer and answer (RFC 3264).
+//! Session descriptions and the offer/answer model (RFC 8866, RFC 3264).
+//!
+//! ```text
+//! bytes → multipart::find → parse → answer ────► Negotiated { codec, digits, remote, direction, body }
+//!                             └───► accept_answer ──┘            ▲
+//!                             offer → bytes → (far end) ─────────┘
+//! ```
+//!
+//! [`LocalDescription`] holds what must stay the same from one offer or answer to the next within a
+//! dialog; [`answer`] and [`offer`] are the single steps. Syntax is the `sdp-types` crate's, and stays
+//! behind this module; what a far end means is decided here. Nothing here opens a socket or resolves a
+//! name.
+
+mod answer;
+mod formats;
+mod local_description;
+mod multipart;
+mod offer;
+mod writing;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+pub use answer::answer;
+pub use local_description::LocalDescription;
+pub use multipart::find as find_in_body;
+pub use offer::{Offer, accept_answer, offer};
+
+use crate::codec::{Codec, CodecKind};
+use crate::telephone_event::TelephoneEvent;
+
+/// The longest description taken, in bytes. Real ones, browsers' included, stay below 10,000.
+pub const MAXIMUM_BYTES: usize = 16_384;
+/// The most media sections taken: each costs a line in the answer.
+pub const MAXIMUM_MEDIA: usize = 32;
+
+/// A parsed session description, theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionDescription {
+    session: sdp_types::Session,
+}
+
+/// Parses a session description.
+///
+/// # Errors
+/// [`SdpError`] when `bytes` are none, or too many.
+pub fn parse(bytes: &[u8]) -> Result<SessionDescription, SdpError> {
+    if bytes.len() > MAXIMUM_BYTES {
+        return Err(SdpError::TooLarge(bytes.len()));
+    }
+    let session =
+        sdp_types::Session::parse(bytes).map_err(|error| SdpError::Syntax(error.to_string()))?;
+    if session.medias.len() > MAXIMUM_MEDIA {
+        return Err(SdpError::TooManyMedia(session.medias.len()));
+    }
+    Ok(SessionDescription { session })
+}
+
+/// Why bytes are no session description. The sender's fault; a request carrying it is a 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// More than [`MAXIMUM_BYTES`].
+    #[error("a session description of {0} bytes")]
+    TooLarge(usize),
+    /// Not the grammar of RFC 8866.
+    #[error("session description: {0}")]
+    Syntax(String),
+    /// More than [`MAXIMUM_MEDIA`] media sections.
+    #[error("a session description with {0} media")]
+    TooManyMedia(usize),
+}
+
+/// What we can do and where, for one leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalMedia {
+    /// The address we receive at, as the far end shall use it.
+    pub address: IpAddr,
+    /// The RTP port we receive at.
+    pub port: u16,
+    /// Codecs in our order of preference, which decides.
+    pub codecs: Vec<CodecKind>,
+    /// Whether digits by RFC 4733 are wanted.
+    pub telephone_event: bool,
+    /// The packet time we send and ask for unless the far end names one, in milliseconds (10 to 60).
+    pub ptime_ms: u8,
+    /// What we want to do: [`Direction::SendReceive`] unless we hold the far end.
+    pub direction: Direction,
+    /// The `o=` line's session identifier.
+    pub session_id: u64,
+    /// The `o=` line's first version.
+    pub session_version: u64,
+}
+
+/// Which way media flows, seen from whoever states it (RFC 8866 section 6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// `sendrecv`, also when nothing is stated.
+    #[default]
+    SendReceive,
+    /// `sendonly`.
+    SendOnly,
+    /// `recvonly`.
+    ReceiveOnly,
+    /// `inactive`.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether whoever states this sends.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        match self {
+            Self::SendReceive | Self::SendOnly => true,
+            Self::ReceiveOnly | Self::Inactive => false,
+        }
+    }
+
+    /// Whether whoever states this receives.
+    #[must_use]
+    pub const fn receives(self) -> bool {
+        match self {
+            Self::SendReceive | Self::ReceiveOnly => true,
+            Self::SendOnly | Self::Inactive => false,
+        }
+    }
+
+    const fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendReceive,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::ReceiveOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    /// Our direction when the far end states `self` and we would like `wish`: we send what they
+    /// receive and receive what they send (RFC 3264 section 6.1).
+    const fn answered(self, wish: Self) -> Self {
+        Self::of(
+            self.receives() && wish.sends(),
+            self.sends() && wish.receives(),
+        )
+    }
+
+    /// The attribute's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SendReceive => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::ReceiveOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// What an offer and its answer agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The one audio codec.
+    pub codec: Codec,
+    /// Digits as RTP events, when both want them.
+    pub telephone_event: Option<TelephoneEvent>,
+    /// Where the far end says it receives; `None` while it holds us by `c=0.0.0.0`.
+    pub remote: Option<SocketAddr>,
+    /// Which way media flows, seen from us.
+    pub direction: Direction,
+    /// Our answer to send; empty when the answer was theirs.
+    pub body: Vec<u8>,
+}
+
+/// Why an offer or an answer cannot be met: a 488 with this `Warning` (RFC 3261 section 20.43).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unacceptable {
+    /// The far end's address is of a family our leg has no socket for.
+    #[error("Incompatible network protocol")]
+    NetworkProtocol,
+    /// No address we can send to: none stated, or a name.
+    #[error("Incompatible network address formats")]
+    AddressFormat,
+    /// Audio is offered over another transport only (such as `RTP/SAVP`).
+    #[error("Incompatible transport protocol")]
+    Transport,
+    /// No audio is offered, or its port is 0.
+    #[error("Media type not available")]
+    MediaType,
+    /// No audio codec in common.
+    #[error("Incompatible media format")]
+    MediaFormat,
+    /// Media to a multicast address.
+    #[error("Multicast not available")]
+    Multicast,
+}
+
+impl Unacceptable {
+    /// The warning code of RFC 3261 section 20.43; the text is this error's display.
+    #[must_use]
+    pub const fn warning_code(self) -> u16 {
+        match self {
+            Self::NetworkProtocol => 300,
+            Self::AddressFormat => 301,
+            Self::Transport => 302,
+            Self::MediaType => 304,
+            Self::MediaFormat => 305,
+            Self::Multicast => 330,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,15 @@
-//! What a builder of agents implements.
+//! What a builder of agents implements, and the two smallest agents.
+
+mod echo;
+mod play;
 
 use async_trait::async_trait;
 use offhook_media::control::Digit;
 
-use crate::agent_session::SessionHandle;
-use crate::flow::grammar::Grammar;
+pub use echo::EchoAgent;
+pub use play::PlayAgent;
+
+use crate::agent_session::{EndCause, EndReason, SayOptions, SessionHandle};
 use crate::pii::Pii;
 
 /// Why a callback failed; logged, never fatal to the session by itself.
@@ -25,16 +30,30 @@ pub enum UserTurn {
 }
 
 /// An agent: callbacks that a session runs, each as a task of its own with a handle to the session,
-/// so a callback may await what it asks of the session. All are optional.
+/// so a callback may await what it asks of the session. All are optional; an error or a panic is
+/// logged and reported, and the call goes on.
+///
+/// Turns are given one at a time, and so are digits: the next waits until the callback for the last
+/// one returned.
 #[async_trait]
 pub trait Agent: Send + Sync + 'static {
+    /// Whether the agent wants to know when the caller speaks. Where it does not, the leg's speech
+    /// detection is switched off.
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// The conversation may begin: the gate is open.
     async fn on_enter(&self, _session: SessionHandle) -> Result<(), AgentError> {
         Ok(())
     }
 
     /// The caller finished a turn.
-    async fn on_user_turn(&self, _session: SessionHandle, _turn: UserTurn) -> Result<(), AgentError> {
+    async fn on_user_turn(
+        &self,
+        _session: SessionHandle,
+        _turn: UserTurn,
+    ) -> Result<(), AgentError> {
         Ok(())
     }
 
@@ -48,19 +67,17 @@ pub trait Agent: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The wake-up fired as often as it may; the default says goodbye by hanging up.
+    /// The wake-up fired as often as it may; the default says goodbye and hangs up.
     async fn on_silence_end(&self, session: SessionHandle) -> Result<(), AgentError> {
-        session.hangup().await;
+        if let (true, Some(goodbye)) = (session.has_voice(), session.goodbye()) {
+            session.say(goodbye, SayOptions::default());
+        }
+        session.hangup(EndCause::CallerSilent).await;
         Ok(())
     }
 
-    /// The session is closing; it can still be read.
-    async fn on_exit(&self, _session: SessionHandle) -> Result<(), AgentError> {
+    /// The session is closing; it can still be read. Given up after 5 s.
+    async fn on_exit(&self, _session: SessionHandle, _reason: EndReason) -> Result<(), AgentError> {
         Ok(())
-    }
-
-    /// What the caller may say now; asked when an utterance of the caller's is to be recognised.
-    fn expects(&self) -> Option<Grammar> {
-        None
     }
 }

@@ -1,10 +1,40 @@
 //! The agent session: one actor a call.
+//!
+//! The actor alone owns the conversation's state: who speaks, what is queued, which timers run, what
+//! was said. Everything else sends it messages and gets handles or typed outcomes back.
+//!
+//! ```text
+//! SessionHandle ── commands ──►┐
+//! leg ─────────── LegEvent ───►│         ├─► LegCommand ──► leg
+//! call ────────── CallEvent ──►│ Session ├─► CallRequest ─► call
+//! providers ───── results ────►│  (core) ├─► SessionEvent ► subscribers
+//! agent ───────── results ────►┘         └─► callbacks, synthesis, recognition: tasks of their own
+//! ```
+//!
+//! The session knows PCM, digits and words; SIP and RTP stay in [`crate::call`].
 
-/// A cloneable handle to a session.
-#[derive(Clone, Debug)]
-pub struct SessionHandle {}
+mod config;
+mod digits;
+mod event;
+mod handle;
+mod interruption;
+mod line;
+mod message;
+mod prompt_cache;
+pub(crate) mod resample;
+mod state;
+mod transcript;
+mod utterance;
 
-impl SessionHandle {
-    /// Lets what is speaking drain, then ends the call.
-    pub async fn hangup(&self) {}
-}
+pub use config::{CallFacts, CallId, Direction, Providers, SessionConfig};
+pub use digits::{CollectOptions, Collected};
+pub use event::{CallbackKind, EndCause, EndReason, SessionEvent};
+pub use handle::SessionHandle;
+pub use interruption::{InterruptionMode, InterruptionPolicy};
+pub use line::{CallEvent, CallRequest, LegCommands, LegQueueFull, Line};
+pub use prompt_cache::PromptCache;
+pub use state::{AgentState, UserState};
+pub use transcript::{EntryKind, Speaker, Transcript, TranscriptEntry};
+pub use utterance::{
+    Outcome, PlayOptions, QueueMode, SayOptions, UtteranceFailure, UtteranceHandle, UtteranceId,
+};

@@ -1,0 +1,275 @@
+//! The recogniser: pocketsphinx's foreign functions, and nothing else of it.
+//!
+//! Written against pocketsphinx 0.8+5prealpha as Debian has it (`pocketsphinx.h`, `cmd_ln.h`). Lives in
+//! a speech process only. One decoder serves all requests; the grammar is set for each, which takes
+//! well under a millisecond.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+
+use libloading::Library;
+
+use super::acceptance::Scores;
+use super::library::{self, MissingLibrary};
+
+const SPHINXBASE: (&str, &str) = ("libsphinxbase.so.3", "libsphinxbase3");
+const POCKETSPHINX: (&str, &str) = ("libpocketsphinx.so.3", "libpocketsphinx3");
+const MODEL_PACKAGE: &str = "pocketsphinx-en-us";
+
+/// The rate its model was trained at, in Hz.
+pub(super) const SAMPLE_RATE_HZ: u32 = 16_000;
+
+/// Frames of this length are scored, in samples at [`SAMPLE_RATE_HZ`].
+const FRAME_SAMPLES: usize = 160;
+
+const GRAMMAR_SEARCH: &CStr = c"grammar";
+const PHONE_SEARCH: &CStr = c"phones";
+
+/// `ps_decoder_t` and `cmd_ln_t`, which only the libraries look into.
+type Decoder = NonNull<c_void>;
+
+/// The functions, as the headers declare them.
+struct Functions {
+    config_init: unsafe extern "C" fn(*mut c_void, *const c_void, c_int, ...) -> *mut c_void,
+    config_free: unsafe extern "C" fn(*mut c_void) -> c_int,
+    set_log_file: unsafe extern "C" fn(*mut c_void),
+    argument_definitions: unsafe extern "C" fn() -> *const c_void,
+    decoder_init: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
+    decoder_free: unsafe extern "C" fn(*mut c_void) -> c_int,
+    lookup_word: unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_char,
+    set_grammar: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
+    set_phone_loop: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
+    set_search: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
+    start_utterance: unsafe extern "C" fn(*mut c_void) -> c_int,
+    process: unsafe extern "C" fn(*mut c_void, *const i16, usize, c_int, c_int) -> c_int,
+    end_utterance: unsafe extern "C" fn(*mut c_void) -> c_int,
+    hypothesis: unsafe extern "C" fn(*mut c_void, *mut i32) -> *const c_char,
+    frames: unsafe extern "C" fn(*mut c_void) -> c_int,
+}
+
+/// A loaded recogniser.
+pub(super) struct Pocketsphinx {
+    functions: Functions,
+    decoder: Decoder,
+    /// Dropped last, in this order: the functions above are in them.
+    _libraries: (Library, Library),
+}
+
+/// Why an utterance could not be scored.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refusal(String);
+
+/// What one search made of an utterance.
+struct BestPath {
+    text: Option<String>,
+    score: i32,
+    frames: i32,
+}
+
+impl Pocketsphinx {
+    /// Loads the libraries and the model.
+    pub(super) fn load(folder: Option<&Path>, model: &Path) -> Result<Self, MissingLibrary> {
+        let acoustic = model_part(model, "en-us")?;
+        let dictionary = model_part(model, "cmudict-en-us.dict")?;
+        let phones = model_part(model, "en-us-phone.lm.bin")?;
+        let (functions, libraries) = load_functions(folder)?;
+        // SAFETY: null turns logging off and is allowed at any time.
+        unsafe { (functions.set_log_file)(std::ptr::null_mut()) };
+        let decoder = start_decoder(&functions, &acoustic, &dictionary)?;
+        let this = Self {
+            functions,
+            decoder,
+            _libraries: libraries,
+        };
+        // SAFETY: the decoder is alive, both strings outlive the call.
+        let set = unsafe {
+            (this.functions.set_phone_loop)(this.decoder.as_ptr(), PHONE_SEARCH.as_ptr(), phones.as_ptr())
+        };
+        if set != 0 {
+            return Err(MissingLibrary::new("en-us-phone.lm.bin", MODEL_PACKAGE, "the phone model cannot be read"));
+        }
+        Ok(this)
+    }
+
+    /// How well the best of `phrases` fits `samples` (at [`SAMPLE_RATE_HZ`]), and how well the best
+    /// string of phones does. `None`: no phrase fits at all.
+    ///
+    /// `phrases` are lower-case words; others are refused, so that nothing in them can be grammar.
+    pub(super) fn score(&mut self, samples: &[i16], phrases: &[String]) -> Result<Option<Scores>, Refusal> {
+        self.set_grammar(phrases)?;
+        if samples.len() < 10 * FRAME_SAMPLES {
+            return Ok(None);
+        }
+        let grammar = self.search(GRAMMAR_SEARCH, samples)?;
+        let Some(phrase) = grammar.text.filter(|_| grammar.frames > 0) else {
+            return Ok(None);
+        };
+        let phones = self.search(PHONE_SEARCH, samples)?;
+        let frames = f64::from(grammar.frames);
+        Ok(Some(Scores {
+            phrase,
+            per_frame: f64::from(grammar.score) / frames,
+            over_phones: (f64::from(grammar.score) - f64::from(phones.score)) / frames,
+        }))
+    }
+
+    fn set_grammar(&mut self, phrases: &[String]) -> Result<(), Refusal> {
+        if phrases.is_empty() {
+            return Err(Refusal("a grammar without a phrase".to_owned()));
+        }
+        for phrase in phrases {
+            let mut words = phrase.split_ascii_whitespace().peekable();
+            if words.peek().is_none() {
+                return Err(Refusal("an empty phrase".to_owned()));
+            }
+            for word in words {
+                self.check_word(word)?;
+            }
+        }
+        let grammar = format!(
+            "#JSGF V1.0;\ngrammar flow;\npublic <phrase> = {} ;\n",
+            phrases.join(" | ")
+        );
+        let grammar = CString::new(grammar).expect("checked words hold no zero byte");
+        // SAFETY: the decoder is alive, both strings outlive the call; a grammar of the same name is
+        // replaced and freed.
+        let set = unsafe {
+            (self.functions.set_grammar)(self.decoder.as_ptr(), GRAMMAR_SEARCH.as_ptr(), grammar.as_ptr())
+        };
+        if set == 0 {
+            Ok(())
+        } else {
+            Err(Refusal("the recogniser refused the grammar".to_owned()))
+        }
+    }
+
+    fn check_word(&mut self, word: &str) -> Result<(), Refusal> {
+        if !super::dictionary::is_word(word) {
+            return Err(Refusal(format!("{word:?} is no lower-case word")));
+        }
+        let word_c = CString::new(word).expect("a word holds no zero byte");
+        // SAFETY: the decoder is alive, the string outlives the call.
+        let phones = unsafe { (self.functions.lookup_word)(self.decoder.as_ptr(), word_c.as_ptr()) };
+        if phones.is_null() {
+            return Err(Refusal(format!("the recogniser does not know the word {word:?}")));
+        }
+        // SAFETY: the string was allocated with malloc for us (`ckd_malloc` is a checked malloc).
+        unsafe { libc::free(phones.cast()) };
+        Ok(())
+    }
+
+    /// Runs one search over a whole utterance.
+    fn search(&mut self, name: &CStr, samples: &[i16]) -> Result<BestPath, Refusal> {
+        let failed = |what: &str| Refusal(format!("the recogniser failed to {what}"));
+        let decoder = self.decoder.as_ptr();
+        let functions = &self.functions;
+        // SAFETY: here and below, the decoder is alive and this is the only thread; the calls come in
+        // the order the header asks for (search, start, process, end, hypothesis); `samples` outlives
+        // the call and is as long as said.
+        unsafe {
+            if (functions.set_search)(decoder, name.as_ptr()) != 0 {
+                return Err(failed("choose a search"));
+            }
+            if (functions.start_utterance)(decoder) != 0 {
+                return Err(failed("begin"));
+            }
+            let processed = (functions.process)(decoder, samples.as_ptr(), samples.len(), 0, 1);
+            let ended = (functions.end_utterance)(decoder);
+            if processed < 0 || ended != 0 {
+                return Err(failed("hear the utterance"));
+            }
+            let mut score = 0;
+            let text = (functions.hypothesis)(decoder, &raw mut score);
+            let text = (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+            let frames = (functions.frames)(decoder);
+            Ok(BestPath { text, score, frames })
+        }
+    }
+}
+
+impl Drop for Pocketsphinx {
+    fn drop(&mut self) {
+        // SAFETY: the decoder is alive until here and never used again.
+        unsafe { (self.functions.decoder_free)(self.decoder.as_ptr()) };
+    }
+}
+
+fn load_functions(folder: Option<&Path>) -> Result<(Functions, (Library, Library)), MissingLibrary> {
+    // SAFETY: both libraries are what their names say and have no initialisers of their own; the types
+    // are those of their headers; the functions live beside the libraries and are private to them.
+    unsafe {
+        let base = library::open(folder, SPHINXBASE.0, SPHINXBASE.1)?;
+        let decoder = library::open(folder, POCKETSPHINX.0, POCKETSPHINX.1)?;
+        macro_rules! of_base {
+            ($name:literal) => {
+                library::function(&base, SPHINXBASE.0, SPHINXBASE.1, $name)?
+            };
+        }
+        macro_rules! of_decoder {
+            ($name:literal) => {
+                library::function(&decoder, POCKETSPHINX.0, POCKETSPHINX.1, $name)?
+            };
+        }
+        let functions = Functions {
+            config_init: of_base!("cmd_ln_init"),
+            config_free: of_base!("cmd_ln_free_r"),
+            set_log_file: of_base!("err_set_logfp"),
+            argument_definitions: of_decoder!("ps_args"),
+            decoder_init: of_decoder!("ps_init"),
+            decoder_free: of_decoder!("ps_free"),
+            lookup_word: of_decoder!("ps_lookup_word"),
+            set_grammar: of_decoder!("ps_set_jsgf_string"),
+            set_phone_loop: of_decoder!("ps_set_allphone_file"),
+            set_search: of_decoder!("ps_set_search"),
+            start_utterance: of_decoder!("ps_start_utt"),
+            process: of_decoder!("ps_process_raw"),
+            end_utterance: of_decoder!("ps_end_utt"),
+            hypothesis: of_decoder!("ps_get_hyp"),
+            frames: of_decoder!("ps_get_n_frames"),
+        };
+        Ok((functions, (decoder, base)))
+    }
+}
+
+/// Starts a decoder. Our own detector has cut the utterance, so the decoder's removal of silence is
+/// off; the phone loop runs on context-independent phones, which is a hundred times faster and
+/// separates as well.
+fn start_decoder(functions: &Functions, acoustic: &CStr, dictionary: &CStr) -> Result<Decoder, MissingLibrary> {
+    let failed = || MissingLibrary::new("en-us", MODEL_PACKAGE, "the recogniser's model cannot be read");
+    // SAFETY: the definitions are the library's own; the variable arguments are pairs of C strings
+    // ended by null, as the header asks, and outlive the call, which copies them.
+    let config = unsafe {
+        (functions.config_init)(
+            std::ptr::null_mut(),
+            (functions.argument_definitions)(),
+            1,
+            c"-hmm".as_ptr(),
+            acoustic.as_ptr(),
+            c"-dict".as_ptr(),
+            dictionary.as_ptr(),
+            c"-remove_silence".as_ptr(),
+            c"no".as_ptr(),
+            c"-allphone_ci".as_ptr(),
+            c"yes".as_ptr(),
+            std::ptr::null::<c_char>(),
+        )
+    };
+    let config = NonNull::new(config).ok_or_else(failed)?;
+    // SAFETY: the configuration is alive; the decoder keeps a reference of its own.
+    let decoder = unsafe { (functions.decoder_init)(config.as_ptr()) };
+    // SAFETY: gives up our own reference, once.
+    unsafe { (functions.config_free)(config.as_ptr()) };
+    NonNull::new(decoder).ok_or_else(failed)
+}
+
+/// A part of the model, which must exist.
+fn model_part(folder: &Path, name: &str) -> Result<CString, MissingLibrary> {
+    let path: PathBuf = folder.join(name);
+    let missing = |reason: String| MissingLibrary::new(&path.display().to_string(), MODEL_PACKAGE, reason);
+    if let Err(error) = std::fs::metadata(&path) {
+        return Err(missing(error.to_string()));
+    }
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| missing(error.to_string()))
+}

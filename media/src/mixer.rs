@@ -1,1 +1,0 @@
-//! Three buses into one.
