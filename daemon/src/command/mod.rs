@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::speech_worker;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -34,6 +36,9 @@ enum Command {
     Check(check::Arguments),
     /// Answer calls on this machine without a configuration, to try things out.
     Demo(demo::Arguments),
+    /// The process that holds the speech libraries; the daemon starts it, people do not.
+    #[command(name = speech_worker::SUBCOMMAND, hide = true)]
+    SpeechWorker,
 }
 
 /// How a command ended; the number is the program's exit code.
@@ -53,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Demo(arguments) => demo::execute(&arguments),
+        Command::SpeechWorker => return speech_worker::child::main(),
     };
     ExitCode::from(exit as u8)
 }

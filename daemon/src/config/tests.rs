@@ -455,3 +455,17 @@ fn wrong_kinds_of_values_are_told_with_what_is_there_and_what_should_be() {
     assert_mistake("[[trunk]]\naddress = \"x\"", "should be a table");
     assert_mistake("[[route]]\nto = \"echo\"", "agent: is missing");
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_variable_or_a_flag_says_is_a_finding_at_most(
+        name in "(SIP|MEDIA|TRUNK|AGENT|ROUTE|)(__[A-Z_]{0,6}){0,3}",
+        key in "(sip|media|limits|trunk|agent|)[.a-z]{0,8}(listen|ports|calls|)",
+        value in "[\\[\\]{}\"=,.:0-9a-zé -]{0,12}",
+    ) {
+        let layers = Layers::text("example", EXAMPLE)
+            .with_variables([(format!("OFFHOOK_{name}"), value.clone())])
+            .with_settings([format!("{key}={value}")]);
+        let _ = Config::read(&layers, &host());
+    }
+}
