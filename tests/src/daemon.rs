@@ -17,7 +17,7 @@ use crate::wav;
 
 /// From start to ready; a debug build on a busy machine included.
 const READY: Duration = Duration::from_secs(20);
-/// Ports of the block that are not RTP: the claim, SIP, control and some to spare.
+/// Ports of the block below this one are for SIP, control, and some to spare.
 const FIRST_RTP_PORT: u16 = 8;
 
 /// What differs between the daemons that tests start. Routes exist to `echo`, `play` (a tone), and, when `front_desk` is
@@ -72,10 +72,8 @@ impl Daemon {
     /// When it cannot be built or started, ends early, or is not ready in 20 s; what it printed is part of the error.
     pub fn start(setup: &DaemonSetup) -> Result<Self, String> {
         let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
-        // Every 64th port is taken as a claim; a call needs a pair.
         let rtp = setup.calls.saturating_mul(4);
-        let ports = PortBlock::take(FIRST_RTP_PORT + rtp + rtp / 16 + 8)
-            .map_err(|error| error.to_string())?;
+        let ports = PortBlock::take(FIRST_RTP_PORT + rtp).map_err(|error| error.to_string())?;
         let (sip, control, rtp_ports) = (
             ports.address(1),
             ports.address(2),
