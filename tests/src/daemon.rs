@@ -17,7 +17,7 @@ use crate::wav;
 
 /// From start to ready; a debug build on a busy machine included.
 const READY: Duration = Duration::from_secs(20);
-/// Ports of the block that are not RTP: the claim, SIP, control and some to spare.
+/// Ports of the block below this one are for SIP, control, and some to spare.
 const FIRST_RTP_PORT: u16 = 8;
 
 /// What differs between the daemons that tests start. Routes exist to `echo`, `play` (a tone), and, when `front_desk` is
@@ -61,7 +61,7 @@ pub struct Daemon {
     sip: SocketAddr,
     control: SocketAddr,
     rtp_ports: std::ops::Range<u16>,
-    _ports: PortBlock,
+    _ports: Option<PortBlock>,
     _folder: Scratch,
 }
 
@@ -71,12 +71,9 @@ impl Daemon {
     /// # Errors
     /// When it cannot be built or started, ends early, or is not ready in 20 s; what it printed is part of the error.
     pub fn start(setup: &DaemonSetup) -> Result<Self, String> {
-        let binary = binary()?;
         let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
-        // Every 64th port is taken as a claim; a call needs a pair.
         let rtp = setup.calls.saturating_mul(4);
-        let ports = PortBlock::take(FIRST_RTP_PORT + rtp + rtp / 16 + 8)
-            .map_err(|error| error.to_string())?;
+        let ports = PortBlock::take(FIRST_RTP_PORT + rtp).map_err(|error| error.to_string())?;
         let (sip, control, rtp_ports) = (
             ports.address(1),
             ports.address(2),
@@ -86,31 +83,30 @@ impl Daemon {
         write_tone(&folder)?;
         fs::write(&file, configuration(setup, sip, control, &rtp_ports))
             .map_err(|error| error.to_string())?;
-        let mut command = Command::new(binary);
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(&file)
-            .current_dir(folder.path());
-        command
-            .env("RUST_LOG", setup.log)
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("JOURNAL_STREAM");
-        let mut program = Program::start("offhook", command, folder.file("offhook.log"))
-            .map_err(|error| error.to_string())?;
-        let ready = wait_until("readiness of offhook", READY, || match program.ended() {
-            Some(status) => Some(Err(format!("offhook ended early ({status})"))),
-            None => (http_status(control, "/readyz") == Some(200)).then_some(Ok(())),
-        });
-        ready
-            .and_then(|outcome| outcome)
-            .map_err(|why| format!("{why}; it said:\n{}", program.log()))?;
+        let program = launch(&file, &folder, setup.log, control)?;
         Ok(Self {
             program,
             sip,
             control,
             rtp_ports,
-            _ports: ports,
+            _ports: Some(ports),
+            _folder: folder,
+        })
+    }
+
+    /// Starts it with the configuration `file` as it stands, whose addresses the caller knows.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`]; a port in use is among what it prints.
+    pub fn start_with(file: &Path, sip: SocketAddr, control: SocketAddr) -> Result<Self, String> {
+        let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
+        let program = launch(file, &folder, "warn", control)?;
+        Ok(Self {
+            program,
+            sip,
+            control,
+            rtp_ports: 0..0,
+            _ports: None,
             _folder: folder,
         })
     }
@@ -125,7 +121,7 @@ impl Daemon {
         self.control
     }
 
-    /// The ports its RTP sockets come from.
+    /// The ports its RTP sockets come from; none when it was started with somebody else's file.
     pub fn rtp_ports(&self) -> std::ops::Range<u16> {
         self.rtp_ports.clone()
     }
@@ -165,6 +161,35 @@ impl Daemon {
         let (status, _) = self.program.stop()?;
         Ok((status, self.program.log()))
     }
+}
+
+/// Starts the program and waits until it is ready.
+fn launch(
+    file: &Path,
+    folder: &Scratch,
+    log: &str,
+    control: SocketAddr,
+) -> Result<Program, String> {
+    let mut command = Command::new(binary()?);
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(file)
+        .current_dir(folder.path());
+    command
+        .env("RUST_LOG", log)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("JOURNAL_STREAM");
+    let mut program = Program::start("offhook", command, folder.file("offhook.log"))
+        .map_err(|error| error.to_string())?;
+    let ready = wait_until("readiness of offhook", READY, || match program.ended() {
+        Some(status) => Some(Err(format!("offhook ended early ({status})"))),
+        None => (http_status(control, "/readyz") == Some(200)).then_some(Ok(())),
+    });
+    ready
+        .and_then(|outcome| outcome)
+        .map_err(|why| format!("{why}; it said:\n{}", program.log()))?;
+    Ok(program)
 }
 
 /// The configuration file. Written as an operator would; nothing in it is only for tests.

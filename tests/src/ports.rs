@@ -6,14 +6,18 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::process;
 
-/// Ports are lent in cells of this many; the first port of each cell is its lock.
+/// Ports are lent in cells of this many.
 const CELL: u16 = 64;
 /// All cells lie in here: above the well-known programs, below Linux's ephemeral range (32768 and up).
 const LENDABLE: Range<u16> = 10_240..32_704;
 
+/// Claims are made on this loopback address, so that they take no port away from the programs, which use 127.0.0.1.
+const CLAIMS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// A run of ports on 127.0.0.1 that nobody else in these tests uses while this value lives.
 ///
-/// A cell is claimed by holding a UDP socket on its first port: the kernel frees it however we end.
+/// A cell is claimed by holding a UDP socket on its first port, on another loopback address: the kernel frees it
+/// however we end.
 #[derive(Debug)]
 pub struct PortBlock {
     ports: Range<u16>,
@@ -21,13 +25,12 @@ pub struct PortBlock {
 }
 
 impl PortBlock {
-    /// Borrows at least `count` ports in a row (the claimed ports themselves are not counted when `count` is at most
-    /// 63; larger blocks contain every 64th port in use: see [`PortBlock::run`]).
+    /// Borrows at least `count` ports in a row.
     ///
     /// # Errors
     /// `AddrInUse` when no run of free cells is left.
     pub fn take(count: u16) -> io::Result<Self> {
-        let cells = count.saturating_add(1).div_ceil(CELL);
+        let cells = count.max(1).div_ceil(CELL);
         let all_cells = (LENDABLE.end - LENDABLE.start) / CELL;
         // Programs side by side begin at different places, so that they rarely contend.
         let first = (process::id() as u16 % 97).wrapping_mul(3) % all_cells;
@@ -50,14 +53,14 @@ impl PortBlock {
         ))
     }
 
-    /// The `n`th port of the block. The first (0) is the claim itself and may not be used.
+    /// The `n`th port of the block, counted from 0; even ports have even `n`.
     ///
     /// # Panics
-    /// When `n` is 0 or lies outside the block, or falls on a later cell's claim: a mistake in the test.
+    /// When `n` lies outside the block: a mistake in the test.
     pub fn port(&self, n: u16) -> u16 {
         let port = self.ports.start + n;
         assert!(
-            !n.is_multiple_of(CELL) && port < self.ports.end,
+            port < self.ports.end,
             "port {n} of a block of {}",
             self.ports.len()
         );
@@ -69,8 +72,7 @@ impl PortBlock {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port(n)))
     }
 
-    /// The ports from the `from`th up to the end of the block, as a range for a program that takes one. Claimed
-    /// ports inside it are in use, and a program that allocates from a range has to step over those anyway.
+    /// The ports from the `from`th up to the end of the block, as a range for a program that takes one.
     pub fn run(&self, from: u16) -> Range<u16> {
         self.ports.start + from..self.ports.end
     }
@@ -86,7 +88,7 @@ pub fn udp_port_is_bound(port: u16) -> bool {
 /// Claims `cells` neighbouring cells from port `start`, or none.
 fn claim(start: u16, cells: u16) -> Option<Vec<UdpSocket>> {
     (0..cells)
-        .map(|cell| UdpSocket::bind((Ipv4Addr::LOCALHOST, start + cell * CELL)).ok())
+        .map(|cell| UdpSocket::bind((CLAIMS, start + cell * CELL)).ok())
         .collect()
 }
 

@@ -144,8 +144,7 @@ impl FloorEcho {
             .map_err(|error| error.to_string())?
             .with_file_name("floor_echo");
         let folder = Scratch::new("floor").map_err(|error| error.to_string())?;
-        let ports = PortBlock::take((calls * 2 + calls / 8 + 64) as u16)
-            .map_err(|error| error.to_string())?;
+        let ports = PortBlock::take((calls * 2 + 16) as u16).map_err(|error| error.to_string())?;
         let mut command = Command::new(binary);
         let rtp = ports.run(2);
         command

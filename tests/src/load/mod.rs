@@ -145,7 +145,7 @@ struct Window {
 impl<'plan> Load<'plan> {
     fn new(plan: &'plan LoadPlan) -> io::Result<Self> {
         let calls = plan.calls.clamp(1, 2_000) as u16;
-        let ports = PortBlock::take(calls * 2 + calls / 8 + 64)?;
+        let ports = PortBlock::take(calls * 2 + 16)?;
         let sip = stamped_socket(ports.address(1))?;
         let poll = Poll::new(plan.calls + 1)?;
         poll.watch(&sip, SIP)?;
