@@ -11,11 +11,12 @@ use offhook_session::agent_session::{
     AgentSession, CallEvent, CallFacts, CallId, CallRequest, Line, Providers, SessionConfig,
     SessionReport, SessionTask,
 };
+use offhook_session::flow::{Flow, FlowAgent, Recordings as FlowRecordings};
 use offhook_session::provider::Audio;
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
-use crate::config::{self, AgentKind, AgentName, Config};
+use crate::config::{self, AgentKind, AgentName, Asset, Config};
 use crate::media_driver::LegLine;
 use crate::recordings::Recordings;
 
@@ -53,10 +54,29 @@ pub struct Sessions {
 
 /// One agent, ready to take calls.
 struct ReadyAgent {
-    agent: Arc<dyn Agent>,
+    form: AgentForm,
     voice_activity: bool,
     recorded: bool,
     wake_up: Option<Duration>,
+}
+
+/// How an agent comes to a call.
+enum AgentForm {
+    /// It holds nothing about a call: one serves all.
+    Shared(Arc<dyn Agent>),
+    /// It walks one caller through a flow: made anew for each call.
+    Flow(Arc<Flow>, Arc<FlowRecordings>),
+}
+
+impl AgentForm {
+    fn for_a_call(&self) -> Arc<dyn Agent> {
+        match self {
+            Self::Shared(agent) => Arc::clone(agent),
+            Self::Flow(flow, recordings) => {
+                Arc::new(FlowAgent::new(Arc::clone(flow), Arc::clone(recordings)))
+            }
+        }
+    }
 }
 
 /// What a session is begun with.
@@ -152,7 +172,7 @@ impl Sessions {
         let (_, task) = AgentSession::spawn(
             config,
             line,
-            Arc::clone(&ready.agent),
+            ready.form.for_a_call(),
             self.providers.clone(),
         );
         tokio::spawn(usher(call_id, requests, task, new.notices).instrument(new.span.clone()));
@@ -185,39 +205,57 @@ async fn usher(
 
 impl ReadyAgent {
     fn new(agent: &config::Agent) -> Result<Self, String> {
-        let recorded = agent.record;
-        let ready = match &agent.kind {
-            AgentKind::Echo { voice_activity } => Self {
-                agent: Arc::new(EchoAgent),
-                voice_activity: *voice_activity,
-                recorded,
-                wake_up: None,
-            },
+        let (form, voice_activity, wake_up) = match &agent.kind {
+            AgentKind::Echo { voice_activity } => (
+                AgentForm::Shared(Arc::new(EchoAgent)),
+                *voice_activity,
+                None,
+            ),
             AgentKind::Play {
                 file,
                 voice_activity,
-            } => Self {
-                agent: Arc::new(PlayAgent::new(read_wav(
-                    &file.read().map_err(|error| error.to_string())?,
-                )?)),
-                voice_activity: *voice_activity,
-                recorded,
-                wake_up: None,
-            },
-            AgentKind::Flow { .. } => return Err("flow".to_owned()),
+            } => (
+                AgentForm::Shared(Arc::new(PlayAgent::new(read_wav(file)?))),
+                *voice_activity,
+                None,
+            ),
+            AgentKind::Flow {
+                flow,
+                recordings,
+                wake_up,
+            } => {
+                let load = |(name, file): (&String, &Asset)| Ok((name.clone(), read_wav(file)?));
+                let recordings = recordings
+                    .iter()
+                    .map(load)
+                    .collect::<Result<FlowRecordings, String>>()?;
+                let silence_after = wake_up.unwrap_or_else(|| flow.silence_after());
+                (
+                    AgentForm::Flow(Arc::clone(flow), Arc::new(recordings)),
+                    true,
+                    Some(silence_after),
+                )
+            }
         };
-        Ok(ready)
+        Ok(Self {
+            form,
+            voice_activity,
+            recorded: agent.record,
+            wake_up,
+        })
     }
 }
 
 /// A mono 16-bit WAV file as samples.
-fn read_wav(bytes: &[u8]) -> Result<Audio, String> {
-    let mut reader = hound::WavReader::new(bytes).map_err(|error| error.to_string())?;
+fn read_wav(file: &Asset) -> Result<Audio, String> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.name().display());
+    let bytes = file.read().map_err(|error| named(&error))?;
+    let mut reader = hound::WavReader::new(&*bytes).map_err(|error| named(&error))?;
     let sample_rate_hz = reader.spec().sample_rate;
-    let samples: Vec<i16> = reader
+    let samples = reader
         .samples::<i16>()
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| named(&error))?;
     Ok(Audio {
         sample_rate_hz,
         samples: samples.into(),

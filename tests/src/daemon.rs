@@ -222,7 +222,7 @@ fn configuration(
          [[route]]\nto = \"play\"\nagent = \"tone\"\n"
     );
     if *front_desk {
-        let flow = repository().join("daemon/flows/front-desk.toml");
+        let flow = repository().join("deploy/flows/front-desk.toml");
         text += &format!(
             "\n[agent.front-desk]\nkind = \"flow\"\nflow = {:?}\n\n[[route]]\nto = \"front-desk\"\nagent = \"front-desk\"\n",
             flow.display().to_string()

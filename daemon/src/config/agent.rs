@@ -1,17 +1,22 @@
 //! `[agent.NAME]`: who answers.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_session::flow::{Flow, FlowMistake};
+
+use super::Host;
 use super::asset::Asset;
 use super::document::{Item, Section};
 use super::finding::{Finding, Findings};
 use super::names::AgentName;
+use crate::speech_worker::dictionary::Dictionary;
 
 /// Who answers a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
     /// The name of its table.
     pub name: AgentName,
@@ -22,15 +27,15 @@ pub struct Agent {
 }
 
 /// What an agent does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AgentKind {
     /// Follows a file of steps.
     Flow {
-        /// Where the file is, for messages about it.
-        file: Asset,
-        /// What it holds, as it was when the configuration was read.
-        text: Arc<str>,
-        /// A caller who is silent for so long is spoken to; `None` leaves the session's default.
+        /// What the file holds.
+        flow: Arc<Flow>,
+        /// The recordings it plays, by the paths it gives them.
+        recordings: BTreeMap<String, Asset>,
+        /// A caller who is silent for so long is spoken to; `None` leaves it to the flow.
         wake_up: Option<Duration>,
     },
     /// Plays the caller back to the caller.
@@ -51,6 +56,7 @@ pub enum AgentKind {
 pub(super) fn read(
     name: AgentName,
     mut section: Section<'_>,
+    host: &Host,
     findings: &mut Findings,
 ) -> Option<Agent> {
     let kind = findings.keep(
@@ -59,7 +65,7 @@ pub(super) fn read(
             .and_then(|item| Ok((item.text()?, item))),
     );
     let kind = match kind.as_ref().map(|(kind, item)| (kind.as_str(), item)) {
-        Some(("flow", _)) => read_flow(&mut section, findings),
+        Some(("flow", _)) => read_flow(&mut section, host, findings),
         Some(("echo", _)) => {
             let voice_activity = read_switch(&mut section, "voice_activity", findings);
             Some(AgentKind::Echo { voice_activity })
@@ -93,16 +99,48 @@ pub(super) fn read(
     kind.map(|kind| Agent { name, kind, record })
 }
 
-fn read_flow(section: &mut Section<'_>, findings: &mut Findings) -> Option<AgentKind> {
+fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) -> Option<AgentKind> {
     let wake_up = section
         .take("wake_up_s")
         .and_then(|item| findings.keep(item.seconds(1..=3600)));
     let item = findings.keep(section.require("flow"))?;
-    let file = Asset::find(&findings.keep(item.path())?);
+    let path = findings.keep(item.path())?;
+    let file = Asset::find(&path);
     let text = findings.keep(read_text(&item, &file))?;
+    let mistaken =
+        |mistake: FlowMistake| item.finding(format!("{}: {mistake}", file.name().display()));
+    let flow = match Flow::parse(&text) {
+        Ok(flow) => flow,
+        Err(mistakes) => {
+            findings.mistakes.extend(mistakes.into_iter().map(mistaken));
+            return None;
+        }
+    };
+    match Dictionary::read(&host.recogniser_model) {
+        Ok(dictionary) => {
+            let unknown = flow.unknown_words(|word| dictionary.knows(word));
+            findings.mistakes.extend(unknown.into_iter().map(mistaken));
+        }
+        Err(error) if flow.grammars().next().is_some() => {
+            findings.warnings.push(item.finding(format!(
+                "the words of its phrases cannot be checked, nor will they be heard: {}: {error} \
+             (Debian's pocketsphinx-en-us brings it)",
+                host.recogniser_model.display()
+            )))
+        }
+        Err(_) => {}
+    }
+    let mut recordings = BTreeMap::new();
+    for name in flow.recordings() {
+        // Named by the flow file, so found from where that is.
+        let asset = Asset::find(&path.parent().unwrap_or(Path::new("")).join(name));
+        if let Some(asset) = findings.keep(playable(&item, asset)) {
+            recordings.insert(name.to_owned(), asset);
+        }
+    }
     Some(AgentKind::Flow {
-        file,
-        text: text.into(),
+        flow: Arc::new(flow),
+        recordings,
         wake_up,
     })
 }
@@ -124,7 +162,11 @@ fn read_text(item: &Item<'_>, file: &Asset) -> Result<String, Finding> {
 
 /// A WAV file that can be played.
 fn recording(item: &Item<'_>) -> Result<Asset, Finding> {
-    let file = Asset::find(&item.path()?);
+    playable(item, Asset::find(&item.path()?))
+}
+
+/// A file that is WAV and of the one form that is played.
+fn playable(item: &Item<'_>, file: Asset) -> Result<Asset, Finding> {
     let bytes = file
         .read()
         .map_err(|error| unreadable(item, file.name(), &error))?;

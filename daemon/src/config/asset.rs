@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 const BUILT_IN: [(&str, &[u8]); 2] = [
     (
         "flows/front-desk.toml",
-        include_bytes!("../../flows/front-desk.toml"),
+        include_bytes!("../../../deploy/flows/front-desk.toml"),
     ),
-    ("audio/hold.wav", include_bytes!("../../audio/hold.wav")),
+    (
+        "audio/hold.wav",
+        include_bytes!("../../../deploy/audio/hold.wav"),
+    ),
 ];
 
 /// A file, or one that came with the program.

@@ -35,6 +35,8 @@ use std::path::PathBuf;
 
 use offhook_media::codec::CodecKind;
 
+use crate::speech_worker::DEBIAN_MODEL_FOLDER;
+
 pub use agent::{Agent, AgentKind};
 pub use asset::Asset;
 pub use cidr::{Cidr, InvalidCidr};
@@ -50,7 +52,7 @@ pub use sip::{Advertise, SipConfig};
 pub use trunk::Trunk;
 
 /// A configuration without mistakes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where signalling listens.
     pub sip: SipConfig,
@@ -79,6 +81,8 @@ pub struct Host {
     pub ephemeral_ports: Option<EphemeralPorts>,
     /// How many threads run at once.
     pub cores: NonZeroUsize,
+    /// Where the recogniser's model is, with the dictionary of the words it knows.
+    pub recogniser_model: PathBuf,
 }
 
 impl Host {
@@ -88,6 +92,7 @@ impl Host {
         Self {
             ephemeral_ports: EphemeralPorts::of_this_kernel(),
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            recogniser_model: PathBuf::from(DEBIAN_MODEL_FOLDER),
         }
     }
 }
@@ -125,7 +130,10 @@ impl Config {
         let mut agents = BTreeMap::new();
         for (name, section) in root.named_sections("agent", &mut findings) {
             if let Some(name) = findings.keep(parse_name::<AgentName>(name, &section)) {
-                agents.insert(name.clone(), agent::read(name, section, &mut findings));
+                agents.insert(
+                    name.clone(),
+                    agent::read(name, section, host, &mut findings),
+                );
             }
         }
         let known = route::Known {

@@ -338,15 +338,20 @@ fn relative_paths_are_taken_from_the_file_that_names_them() {
         "conf.d/b.toml",
         "[agent.b]\nkind = \"flow\"\nflow = \"b.flow\"\n",
     );
-    folder.write("a.toml", "beside the main file");
-    folder.write("conf.d/b.flow", "beside the drop-in");
+    let flow = |silence_s| {
+        format!(
+            "start = \"a\"\nsilence_s = {silence_s}\n[step.a]\nsay = \"Hello.\"\nhangup = true\n"
+        )
+    };
+    folder.write("a.toml", &flow(5));
+    folder.write("conf.d/b.flow", &flow(6));
     let (config, _) =
         Config::read(&Layers::file(path), &host()).unwrap_or_else(|found| panic!("{found}"));
-    for (name, expected) in [("a", "beside the main file"), ("b", "beside the drop-in")] {
-        let AgentKind::Flow { text, .. } = &config.agents[name].kind else {
+    for (name, silence_s) in [("a", 5), ("b", 6)] {
+        let AgentKind::Flow { flow, .. } = &config.agents[name].kind else {
             panic!()
         };
-        assert_eq!(text.as_ref(), expected);
+        assert_eq!(flow.silence_after().as_secs(), silence_s);
     }
 }
 

@@ -412,9 +412,15 @@ mod speaking {
     fn a_mark_of_the_background_is_never_taken_for_speech() {
         let mut call = Fixture::entered(config());
         let samples = super::super::fixture::samples(1_000);
-        let background = crate::agent_session::message::BackgroundLoop { samples, volume_db: -6.0 };
+        let background = crate::agent_session::message::BackgroundLoop {
+            samples,
+            volume_db: -6.0,
+        };
         call.command(Command::Background(Some(background)));
-        let Some(LegCommand::Loop { epoch: background, .. }) = call.leg.pop() else {
+        let Some(LegCommand::Loop {
+            epoch: background, ..
+        }) = call.leg.pop()
+        else {
             panic!("no loop");
         };
         let (_, speech) = call.speak("Hello.", 500);
