@@ -7,6 +7,7 @@
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod descriptor_limit;
 pub mod listeners;
 pub mod media_driver;

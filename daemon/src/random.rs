@@ -5,7 +5,7 @@ use std::io::Read as _;
 /// A generator seeded by the kernel once; the numbers it gives name calls, sources and sequences. Not
 /// for keys.
 #[derive(Clone, Debug)]
-pub struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
@@ -14,7 +14,7 @@ impl Random {
     ///
     /// # Errors
     /// When `/dev/urandom` cannot be read.
-    pub fn from_kernel() -> std::io::Result<Self> {
+    pub(crate) fn from_kernel() -> std::io::Result<Self> {
         let mut seed = [0; 8];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
         Ok(Self {
@@ -23,7 +23,7 @@ impl Random {
     }
 
     /// The next number: SplitMix64, whose outputs are all different over its whole period.
-    pub fn next_u64(&mut self) -> u64 {
+    pub(crate) fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

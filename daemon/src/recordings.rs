@@ -6,7 +6,9 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use offhook_media::recorder::StereoRecorder;
@@ -16,6 +18,8 @@ use offhook_session::agent_session::CallId;
 const PERIOD: Duration = Duration::from_millis(200);
 /// How much audio a ring holds: five periods, for a disk that hesitates.
 const RING_SECONDS: usize = 1;
+/// How long the end of the daemon waits for recordings whose legs are still open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many new recordings may wait to be begun.
 const QUEUE: usize = 1_024;
 
@@ -23,7 +27,15 @@ const QUEUE: usize = 1_024;
 #[derive(Debug)]
 pub struct Recordings {
     folder: PathBuf,
-    begun: Sender<Recording>,
+    work: Sender<Work>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writer thread is told.
+enum Work {
+    Begin(Recording),
+    /// Write what is left and end.
+    Finish,
 }
 
 struct Recording {
@@ -47,11 +59,21 @@ impl Recordings {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(folder: PathBuf) -> std::io::Result<Self> {
-        let (begun, receiver) = crossbeam_channel::bounded(QUEUE);
-        std::thread::Builder::new()
-            .name("recordings".to_owned())
-            .spawn(move || write_all(&receiver))?;
-        Ok(Self { folder, begun })
+        let (work, receiver) = crossbeam_channel::bounded(QUEUE);
+        let thread = std::thread::Builder::new().name("recordings".to_owned()).spawn(move || write_all(&receiver))?;
+        Ok(Self { folder, work, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes what is left, to be called when every leg is closed; a recording whose leg still lives is
+    /// given [`LAST_WORDS`] and then cut there. Blocks meanwhile.
+    pub fn finish(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && self.work.send(Work::Finish).is_ok()
+            && thread.join().is_err()
+        {
+            tracing::error!("the recordings' thread had ended by a fault");
+        }
     }
 
     /// Where the recording of a call is or will be.
@@ -71,7 +93,7 @@ impl Recordings {
             sample_rate_hz,
             ring,
         };
-        if self.begun.try_send(recording).is_err() {
+        if self.work.try_send(Work::Begin(recording)).is_err() {
             tracing::warn!(call_id = %call, "too many recordings begin at once; this call is not recorded");
             return None;
         }
@@ -79,20 +101,20 @@ impl Recordings {
     }
 }
 
-fn write_all(begun: &Receiver<Recording>) {
+fn write_all(work: &Receiver<Work>) {
     let mut open: Vec<Open> = Vec::new();
-    let mut taking = true;
-    while taking || !open.is_empty() {
-        match begun.recv_timeout(PERIOD) {
-            Ok(recording) => open.extend(begin(recording)),
+    let mut deadline: Option<Instant> = None;
+    loop {
+        match work.recv_timeout(PERIOD) {
+            Ok(Work::Begin(recording)) => open.extend(begin(recording)),
+            Ok(Work::Finish) => deadline = Some(Instant::now() + LAST_WORDS),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                taking = false;
-                std::thread::sleep(PERIOD);
-            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        open.extend(begun.try_iter().filter_map(begin));
         open = open.into_iter().filter_map(advance).collect();
+        if deadline.is_some_and(|deadline| open.is_empty() || Instant::now() >= deadline) {
+            return;
+        }
     }
 }
 

@@ -86,6 +86,7 @@ pub struct Service {
     manager: ServiceManager,
     _watchdog: Option<Watchdog>,
     media: Arc<MediaThreads>,
+    recordings: Option<Arc<Recordings>>,
     commands: mpsc::Sender<Command>,
     signalling: JoinHandle<()>,
     stop_control: oneshot::Sender<()>,
@@ -109,11 +110,8 @@ impl Service {
         let config = Arc::new(config);
         let health = Arc::new(Health::new(Instant::now()));
         let directory = Arc::new(CallDirectory::default());
-        let sessions = Arc::new(Sessions::new(
-            &config,
-            providers(&config),
-            recordings(&config)?,
-        )?);
+        let recordings = recordings(&config)?;
+        let sessions = Arc::new(Sessions::new(&config, providers(&config), recordings.clone())?);
 
         let (notice_sender, notices) = mpsc::channel(NOTICE_QUEUE);
         let threads = config.media.threads.get();
@@ -160,6 +158,7 @@ impl Service {
             manager,
             _watchdog: watchdog,
             media,
+            recordings,
             commands,
             stop_control,
             control,
@@ -206,8 +205,11 @@ impl Service {
         let _ = self.commands.send(Command::Drain { timeout }).await;
         let signalling = self.signalling.await;
         self.counting.abort();
-        // Blocks for a tick at most, and nothing else runs any more that could mind.
+        // These block, for a tick and for a write; nothing else runs any more that could mind.
         self.media.stop();
+        if let Some(recordings) = &self.recordings {
+            recordings.finish();
+        }
         drop(self.stop_control);
         ended_with(self.control.await)?;
         signalling.map_err(|_| ServiceError::Signalling)
@@ -242,12 +244,10 @@ fn providers(config: &Config) -> Providers {
     }
 }
 
-fn recordings(config: &Config) -> Result<Option<Recordings>, ServiceError> {
-    let folder = config.recordings.clone();
-    folder
-        .map(Recordings::start)
-        .transpose()
-        .map_err(ServiceError::Start)
+fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> {
+    let folder = config.recordings.clone().filter(|_| config.agents.values().any(|agent| agent.record));
+    let started = folder.map(Recordings::start).transpose().map_err(ServiceError::Start)?;
+    Ok(started.map(Arc::new))
 }
 
 /// Publishes what the media threads counted, once a second.

@@ -48,7 +48,7 @@ pub struct AgentUnusable {
 pub struct Sessions {
     agents: BTreeMap<AgentName, ReadyAgent>,
     providers: Providers,
-    recordings: Option<Recordings>,
+    recordings: Option<Arc<Recordings>>,
     max_duration: Duration,
 }
 
@@ -98,7 +98,7 @@ impl Sessions {
     pub fn new(
         config: &Config,
         providers: Providers,
-        recordings: Option<Recordings>,
+        recordings: Option<Arc<Recordings>>,
     ) -> Result<Self, AgentUnusable> {
         let ready = |(name, agent): (&AgentName, &config::Agent)| {
             let ready = ReadyAgent::new(agent).map_err(|what| AgentUnusable {

@@ -1,22 +1,31 @@
 //! `offhook demo`: the daemon with a configuration of its own, and how to call it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::Args;
+use tokio::sync::mpsc;
 
 use super::{Exit, run};
 use crate::config::{Config, Host, Layers};
+use crate::demo;
 use crate::listeners::{Listeners, TakenPort};
+use crate::service::{self, Service};
 use crate::telemetry::Telemetry;
 
 const CONFIGURATION: &str = include_str!("demo.toml");
 const SIP_PORT: u16 = 5060;
+/// Finished calls that may wait to be looked at; the demonstration is one call.
+const FINISHED_CALLS: usize = 4;
 /// Who may call when phones on other machines are asked for: the networks that are nobody's on the
 /// Internet (RFC 1918, RFC 6598, RFC 4193, link-local) and the machine itself.
 const NEARBY: &str = r#"["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "::1", "fc00::/7", "fe80::/10"]"#;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
+    /// Let a recorded caller call front-desk; leaves the recording, the transcript and the SIP messages.
+    #[arg(long)]
+    call: bool,
     /// The address phones call: one of this machine's, with a port if 5060 will not do.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
@@ -73,8 +82,41 @@ pub(super) fn execute(arguments: &Arguments) -> Exit {
             return Exit::AddressUnavailable;
         }
     };
+    if arguments.call {
+        return call(config, listeners, &telemetry);
+    }
     print!("{}", instructions(&config, &listeners));
     run::serve(config, &warnings, listeners, &telemetry)
+}
+
+/// Starts the daemon, lets the recorded caller call it, and keeps what came of it.
+fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
+    let Some(target) = listeners.sip_addresses().next() else {
+        eprintln!("offhook: nothing to call: sip.listen is empty");
+        return Exit::Failed;
+    };
+    let folder = config.recordings.clone().unwrap_or_else(|| PathBuf::from("."));
+    let kept = service::runtime().map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(async {
+            let (sender, mut finished) = mpsc::channel(FINISHED_CALLS);
+            let service = Service::start(config, listeners, telemetry, Some(sender)).map_err(|error| error.to_string())?;
+            println!("A recorded caller calls sip:front-desk@{target}; this takes about a minute.");
+            let kept = demo::call(target, &mut finished).await;
+            service.stop().await.map_err(|error| error.to_string())?;
+            kept.and_then(|keepsake| keepsake.save(&folder)).map_err(|error| error.to_string())
+        })
+    });
+    telemetry.flush();
+    match kept {
+        Ok(said) => {
+            print!("{said}");
+            Exit::Done
+        }
+        Err(error) => {
+            eprintln!("offhook: {error}");
+            Exit::Failed
+        }
+    }
 }
 
 /// How to call the demo, with the addresses it really has.
@@ -107,6 +149,7 @@ fn instructions(config: &Config, listeners: &Listeners) -> String {
         line(format!(
             "  with baresip:      baresip -e \"/dial sip:front-desk@{address}\""
         ));
+        line("  by itself:         offhook demo --call (a recorded caller; leaves demo/call.wav)".to_owned());
         line(format!(
             "  with SIPp:         sipp -sn uac -s echo -m 1 -d 3000 {address}"
         ));

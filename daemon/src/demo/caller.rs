@@ -33,8 +33,8 @@ pub enum Move {
         /// The recording, mono at 8 kHz.
         samples: Arc<[i16]>,
     },
-    /// Presses a key.
-    Press(Digit),
+    /// Presses keys, one after the other.
+    Press(Vec<Digit>),
 }
 
 /// What came of the call, from the caller's side.
@@ -136,8 +136,8 @@ impl Caller {
         let invite = OutgoingInvite {
             flow,
             target: uri(format!("sip:{user}@{target}"))?,
-            from: NameAddr::from(uri(format!("sip:caller@{}", flow.local))?),
-            to: NameAddr::from(uri(format!("sip:{user}@{target}"))?),
+            from: NameAddr::new(uri(format!("sip:caller@{}", flow.local))?),
+            to: NameAddr::new(uri(format!("sip:{user}@{target}"))?),
             route: Vec::new(),
             extra: Vec::new(),
             body: Some(Body { content_type: "application/sdp".to_owned(), bytes: offer.body.clone() }),
@@ -268,8 +268,10 @@ impl Caller {
                 leg.handle_command(LegCommand::Play { bus: Bus::Speech, chunk });
                 self.mood = Mood::Speaking;
             }
-            Move::Press(digit) => {
-                leg.handle_command(LegCommand::Press { digit, duration_ms: PRESS_MS });
+            Move::Press(digits) => {
+                for digit in digits {
+                    leg.handle_command(LegCommand::Press { digit, duration_ms: PRESS_MS });
+                }
                 self.mood = Mood::Listening;
             }
         }

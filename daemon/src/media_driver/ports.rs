@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How long a port rests after use. A far end may go on sending after BYE; its packets must not reach
 /// the next call.
-pub const QUARANTINE: Duration = Duration::from_secs(1);
+pub(super) const QUARANTINE: Duration = Duration::from_secs(1);
 
 /// The free list of even ports. First in, first out, so that a port rests as long as possible.
 #[derive(Debug)]
