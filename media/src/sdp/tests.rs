@@ -356,6 +356,27 @@ fn control_connections_and_unknown_attributes_are_ignored_politely() {
 }
 
 #[test]
+fn opus_is_encoded_as_the_far_end_wants_it() {
+    let opus = |parameters: &str| {
+        let fmtp = format!("a=fmtp:96 {parameters}");
+        answered(&["m=audio 4 RTP/AVP 96", "a=rtpmap:96 opus/48000/2", &fmtp])
+            .codec
+            .opus
+    };
+    assert_eq!(
+        opus("minptime=10; useinbandfec=1"),
+        crate::codec::OpusSettings::default()
+    );
+    assert!(!opus("minptime=10").fec);
+    assert_eq!(
+        opus("useinbandfec=1;maxaveragebitrate=16000").bitrate,
+        16_000
+    );
+    assert_eq!(opus("maxaveragebitrate=0").bitrate, 6_000);
+    assert_eq!(opus("maxaveragebitrate=510000").bitrate, 28_000);
+}
+
+#[test]
 fn our_offer_lists_everything_and_its_answer_is_read() {
     let offer = offer(&local());
     assert_eq!(
