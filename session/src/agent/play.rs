@@ -36,7 +36,10 @@ impl PlayAgent {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(new) => Arc::clone(new.insert(to_rate(self.audio.clone(), rate_hz)?)),
         };
-        Ok(Audio { sample_rate_hz: rate_hz, samples })
+        Ok(Audio {
+            sample_rate_hz: rate_hz,
+            samples,
+        })
     }
 }
 

@@ -178,7 +178,11 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`ProviderError::Refused`] when the audio has a rate that cannot be converted to the leg's.
-    pub async fn play_background_audio(&self, audio: Audio, volume_db: f32) -> Result<(), ProviderError> {
+    pub async fn play_background_audio(
+        &self,
+        audio: Audio,
+        volume_db: f32,
+    ) -> Result<(), ProviderError> {
         let samples = to_rate(audio, self.shared.sample_rate_hz)?;
         self.send(Command::Background(Some(BackgroundLoop {
             samples,

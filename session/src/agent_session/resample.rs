@@ -22,9 +22,27 @@ mod tests {
 
     #[test]
     fn audio_keeps_its_length_in_time_and_rates_that_make_no_sense_are_refused() {
-        let second = |rate_hz: u32| Audio { sample_rate_hz: rate_hz, samples: vec![0; rate_hz as usize].into() };
-        assert_eq!(to_rate(second(16_000), 8_000).expect("converted").len(), 8_000);
-        assert_eq!(to_rate(second(22_050), 16_000).expect("converted").len(), 16_000);
-        assert!(to_rate(Audio { sample_rate_hz: 0, samples: vec![0].into() }, 8_000).is_err());
+        let second = |rate_hz: u32| Audio {
+            sample_rate_hz: rate_hz,
+            samples: vec![0; rate_hz as usize].into(),
+        };
+        assert_eq!(
+            to_rate(second(16_000), 8_000).expect("converted").len(),
+            8_000
+        );
+        assert_eq!(
+            to_rate(second(22_050), 16_000).expect("converted").len(),
+            16_000
+        );
+        assert!(
+            to_rate(
+                Audio {
+                    sample_rate_hz: 0,
+                    samples: vec![0].into()
+                },
+                8_000
+            )
+            .is_err()
+        );
     }
 }

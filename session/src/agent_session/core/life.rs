@@ -153,14 +153,25 @@ impl Session {
                 let epoch = self.speech.next_epoch();
                 let decibels = background.volume_db.clamp(-60.0, 12.0);
                 self.background_epoch = Some(epoch);
-                self.out.leg(LegCommand::Gain { bus: Bus::Background, decibels });
+                self.out.leg(LegCommand::Gain {
+                    bus: Bus::Background,
+                    decibels,
+                });
                 let samples = background.samples;
-                self.out.leg(LegCommand::Loop { bus: Bus::Background, epoch, samples });
+                self.out.leg(LegCommand::Loop {
+                    bus: Bus::Background,
+                    epoch,
+                    samples,
+                });
             }
             None => {
                 if let Some(through) = self.background_epoch.take() {
                     let fade_ms = self.config.interruption.fade_ms;
-                    self.out.leg(LegCommand::Flush { bus: Bus::Background, through, fade_ms });
+                    self.out.leg(LegCommand::Flush {
+                        bus: Bus::Background,
+                        through,
+                        fade_ms,
+                    });
                 }
             }
         }
