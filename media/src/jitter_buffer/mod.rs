@@ -13,9 +13,9 @@
 //!
 //! It decides *what* comes next; decoding, inventing and cross-fading are the receiver's.
 //!
-//! - The actual delay is `now - base - (what was played so far)`. Below the target by 10 ms or more, time
-//!   is [`Next::Stretch`]ed at the next packet boundary; above it by 15 ms for 100 ms, [`Excess`] asks the
-//!   receiver to leave out 10 ms where it is not heard.
+//! - The actual delay is `now - base - (what was played so far)`. Below the spread, time is
+//!   [`Next::Stretch`]ed at the next packet boundary; above the target by 15 ms for 100 ms, [`Excess`]
+//!   asks the receiver to leave out 10 ms where it is not heard.
 //! - A gap is passed at the pace of time: what comes after it plays when it is due, so neither losses nor
 //!   silence (DTX) nor digits in place of audio change the delay.
 
@@ -34,16 +34,17 @@ const DISCONTINUITY_US: i64 = 1_000_000;
 const IDLE_US: i64 = 500_000;
 /// Packets that come too late in a row before the path is taken for another one.
 const LATE_IN_A_ROW: u32 = 2;
-/// Playout lags or leads by this much before it is moved, in microseconds.
-const STRETCH_BELOW_US: i64 = 10_000;
+/// The minimum delay is a cushion that may wear thin by this much, in microseconds; the spread is not.
+const CUSHION_US: i64 = 10_000;
+/// The delay may exceed its target by this much, in microseconds.
 const SHRINK_ABOVE_US: i64 = 15_000;
-/// Playout that leads by this much, after the path became longer, begins anew.
+/// Playout that is too early by this much, after the path became longer, begins anew.
 const RESTART_BELOW_US: i64 = 150_000;
-/// A lead this large is shortened even where it is heard.
+/// A longer excess is shortened even where it is heard.
 const SHRINK_ANYWHERE_ABOVE_US: i64 = 60_000;
 /// A backlog this large is skipped.
 const SKIP_ABOVE_US: i64 = 250_000;
-/// The lead must last for so many ticks: one late tick of the media thread is none.
+/// The excess must last for so many ticks: one late tick of the media thread is none.
 const SHRINK_AFTER_TICKS: u32 = 10;
 /// Ticks between two shortenings.
 const SHRINK_EVERY_TICKS: u32 = 3;
@@ -209,11 +210,11 @@ impl JitterBuffer {
         let Some(position) = self.place(packet, in_order) else {
             return Insertion::Late;
         };
-        if packet.arrival_us - self.last_arrival_us > IDLE_US && self.cursor.is_none() {
+        let transit = packet.arrival_us - self.microseconds(position);
+        if self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit) {
             self.spread.forget();
         }
         self.last_arrival_us = packet.arrival_us;
-        let transit = packet.arrival_us - self.microseconds(position);
         let ends = position + i64::from(packet.duration);
         if self.cursor.is_some_and(|cursor| ends <= cursor) {
             self.late_in_a_row += 1;
@@ -278,6 +279,20 @@ impl JitterBuffer {
         Some(position)
     }
 
+    /// Whether the first packet after silence shows that the path's delay is to be measured anew: it
+    /// comes after a long time, or later than the path explains. If it was only held up, the packets
+    /// behind it will say so.
+    fn is_path_unknown(&self, arrival_us: i64, transit: i64) -> bool {
+        if self.store.first(self.next_sequence, self.highest).is_some() {
+            return false;
+        }
+        let unexplained = self
+            .spread
+            .base()
+            .is_some_and(|b| transit - b > self.spread.spread());
+        arrival_us - self.last_arrival_us > IDLE_US || (self.begun && unexplained)
+    }
+
     fn end_of_waiting(&self) -> i64 {
         let newest = (self.next_sequence..=self.highest)
             .rev()
@@ -294,12 +309,12 @@ impl JitterBuffer {
         };
         let cursor = self.skip_backlog(cursor, now_us, pending);
         self.cursor = Some(cursor);
-        let below_us = self.target_us() - self.delay_us(now_us, pending);
-        if below_us >= RESTART_BELOW_US {
+        let below_us = self.least_us() - self.delay_us(now_us, pending);
+        if below_us > RESTART_BELOW_US {
             self.cursor = None;
             return Next::NotStarted;
         }
-        if below_us >= STRETCH_BELOW_US {
+        if below_us > 0 {
             return Next::Stretch;
         }
         let tick = self.clock_rate_hz / 100;
@@ -410,6 +425,13 @@ impl JitterBuffer {
     #[must_use]
     pub fn target_us(&self) -> i64 {
         self.spread.spread().clamp(self.minimum_us, self.maximum_us)
+    }
+
+    /// The shortest delay that needs no stretching, in microseconds.
+    fn least_us(&self) -> i64 {
+        self.spread
+            .spread()
+            .clamp(self.minimum_us - CUSHION_US, self.maximum_us)
     }
 
     /// Audio skipped because a backlog grew beyond use, in clock units.

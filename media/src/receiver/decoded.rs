@@ -77,11 +77,6 @@ impl Decoded {
         let (first, second) = next.split_at(frame);
         Some((mean_magnitude(first), mean_magnitude(second)))
     }
-
-    pub(super) fn clear(&mut self) {
-        self.start = 0;
-        self.end = 0;
-    }
 }
 
 fn mean_magnitude(samples: &[i16]) -> u32 {

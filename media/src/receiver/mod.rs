@@ -137,6 +137,8 @@ pub struct Receiver {
     buffer: JitterBuffer,
     decoder: Decoder,
     decoded: Decoded,
+    /// Where what is left in `decoded` came from.
+    last_origin: FrameOrigin,
     /// How long nothing was there to play, in milliseconds; counts up to the end of the fade.
     gap_ms: usize,
     /// The recent loudest frame's mean magnitude.
@@ -169,6 +171,7 @@ impl Receiver {
             buffer,
             decoder: Decoder::new(kind)?,
             decoded: Decoded::new(samples),
+            last_origin: FrameOrigin::Silence,
             gap_ms: FADE_END_MS,
             loudest: 0,
             statistics: ReceiverStatistics::default(),
@@ -375,17 +378,18 @@ impl Receiver {
             return FrameOrigin::Silence;
         }
         let now_us = signed_microseconds(now, epoch);
-        let mut origin = FrameOrigin::Played;
+        let mut origin = if self.decoded.len() == 0 {
+            FrameOrigin::Played
+        } else {
+            self.last_origin
+        };
         while self.decoded.len() < tick {
-            match self.refill(now_us) {
-                FrameOrigin::Played => {}
-                FrameOrigin::Concealed => origin = FrameOrigin::Concealed,
-                FrameOrigin::Silence => {
-                    if origin == FrameOrigin::Played {
-                        origin = FrameOrigin::Silence;
-                    }
-                }
-            }
+            self.last_origin = self.refill(now_us);
+            origin = match (origin, self.last_origin) {
+                (FrameOrigin::Concealed, _) | (_, FrameOrigin::Concealed) => FrameOrigin::Concealed,
+                (FrameOrigin::Silence, _) | (_, FrameOrigin::Silence) => FrameOrigin::Silence,
+                (FrameOrigin::Played, FrameOrigin::Played) => FrameOrigin::Played,
+            };
         }
         self.shorten(now_us);
         self.decoded.take(frame);
@@ -471,7 +475,7 @@ impl Receiver {
         }
         let tick = self.config.codec.samples_per_tick();
         if self.decoded.len() < 2 * tick && self.buffer.is_ready() {
-            self.refill(now_us);
+            self.last_origin = self.refill(now_us);
         }
         let Some((first, second)) = self.decoded.levels(tick) else {
             return;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! frame (10 ms) ─ energy gate ─┬─ shut: not voiced
-//!                              └─ open: to 16 kHz ─ white floor ─ earshot (16 ms) ─ score
+//!                              └─ open: to 16 kHz, usual level ─ white floor ─ earshot (16 ms) ─ score
 //!                                                       voiced? ─► speech marks
 //! ```
 //!
@@ -15,6 +15,8 @@
 
 mod energy_gate;
 mod speech_marks;
+#[cfg(test)]
+pub(crate) mod tests;
 mod wideband;
 
 use std::fmt;
@@ -22,8 +24,8 @@ use std::fmt;
 use earshot::Detector;
 
 use self::energy_gate::EnergyGate;
-use self::speech_marks::SpeechMarks;
 pub use self::speech_marks::{Speaking, SpeechMark};
+use self::speech_marks::{SpeechMarks, Verdict};
 use self::wideband::Wideband;
 
 /// The detector of one leg.
@@ -36,7 +38,7 @@ pub struct VoiceActivity {
     filled: usize,
     /// The frames before the gate opened, so that the detector hears an onset with what led to it.
     lead: Lead,
-    voiced: bool,
+    verdict: Verdict,
     marks: SpeechMarks,
     detector_frames: u64,
 }
@@ -45,6 +47,8 @@ const DETECTOR_FRAME: usize = 256;
 /// A score at which a frame becomes voiced, and the one below which it no longer is.
 const VOICED_FROM: f32 = 0.5;
 const VOICED_UNTIL: f32 = 0.35;
+/// A score that bursts of noise and clicks do not reach (0.64 at most), and speech soon does.
+const SURELY_FROM: f32 = 0.7;
 
 impl VoiceActivity {
     /// A detector for frames of 10 ms at `sample_rate_hz`, 8,000 or 16,000; `None` for other rates.
@@ -58,7 +62,7 @@ impl VoiceActivity {
             frame: [0; DETECTOR_FRAME],
             filled: 0,
             lead: Lead::new(sample_rate_hz),
-            voiced: false,
+            verdict: Verdict::Unvoiced,
             marks: SpeechMarks::default(),
             detector_frames: 0,
         })
@@ -74,15 +78,16 @@ impl VoiceActivity {
                 if !was_open {
                     self.hear_lead();
                 }
+                self.wideband.level(self.gate.power());
                 self.detect(frame);
             }
             (Some(frame), false) => {
                 self.lead.remember(frame);
-                self.voiced = false;
+                self.verdict = Verdict::Unvoiced;
             }
-            (None, _) => self.voiced = false,
+            (None, _) => self.verdict = Verdict::Unvoiced,
         }
-        self.marks.note(self.voiced, at_ms)
+        self.marks.note(self.verdict, at_ms)
     }
 
     /// The speech going on, if any.
@@ -126,19 +131,24 @@ impl VoiceActivity {
         self.filled = 0;
         self.detector_frames += 1;
         let score = self.detector.predict_i16(&self.frame);
-        let threshold = if self.voiced {
-            VOICED_UNTIL
-        } else {
-            VOICED_FROM
+        let threshold = match self.verdict {
+            Verdict::Unvoiced => VOICED_FROM,
+            Verdict::Voiced | Verdict::SurelyVoiced => VOICED_UNTIL,
         };
-        self.voiced = score >= threshold;
+        self.verdict = if score >= SURELY_FROM {
+            Verdict::SurelyVoiced
+        } else if score >= threshold {
+            Verdict::Voiced
+        } else {
+            Verdict::Unvoiced
+        };
     }
 }
 
 impl fmt::Debug for VoiceActivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VoiceActivity")
-            .field("voiced", &self.voiced)
+            .field("verdict", &self.verdict)
             .field("speaking", &self.speaking())
             .finish_non_exhaustive()
     }

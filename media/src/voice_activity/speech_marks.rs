@@ -24,6 +24,17 @@ pub struct Speaking {
     pub last_voiced_ms: u64,
 }
 
+/// What the detector says of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    #[default]
+    Unvoiced,
+    /// Voice, or a noise that resembles it.
+    Voiced,
+    /// Voice and nothing else.
+    SurelyVoiced,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum SpeechMarks {
     #[default]
@@ -33,6 +44,8 @@ pub(crate) enum SpeechMarks {
         since_ms: u64,
         last_voiced_ms: u64,
         voiced_ms: u64,
+        /// Whether one of the frames was voice without doubt; clicks and bursts of noise never are.
+        sure: bool,
     },
     Speaking(Speaking),
 }
@@ -49,14 +62,17 @@ const HANG_OVER_MS: u64 = 250;
 
 impl SpeechMarks {
     /// Takes the verdict on the frame that begins at `at_ms`.
-    pub(crate) fn note(&mut self, voiced: bool, at_ms: u64) -> Option<SpeechMark> {
+    pub(crate) fn note(&mut self, verdict: Verdict, at_ms: u64) -> Option<SpeechMark> {
         let end_ms = at_ms + FRAME_MS;
+        let voiced = verdict != Verdict::Unvoiced;
+        let now_sure = verdict == Verdict::SurelyVoiced;
         let (next, mark) = match *self {
             Self::Quiet if voiced => (
                 Self::Perhaps {
                     since_ms: at_ms,
                     last_voiced_ms: end_ms,
                     voiced_ms: FRAME_MS,
+                    sure: now_sure,
                 },
                 None,
             ),
@@ -65,10 +81,11 @@ impl SpeechMarks {
                 since_ms,
                 last_voiced_ms,
                 voiced_ms,
+                sure,
             } => {
                 if at_ms >= since_ms + WITHIN_MS || at_ms >= last_voiced_ms + LONGEST_GAP_MS {
                     *self = Self::Quiet;
-                    return self.note(voiced, at_ms);
+                    return self.note(verdict, at_ms);
                 }
                 let voiced_ms = if voiced {
                     voiced_ms + FRAME_MS
@@ -76,7 +93,8 @@ impl SpeechMarks {
                     voiced_ms
                 };
                 let last_voiced_ms = if voiced { end_ms } else { last_voiced_ms };
-                if voiced_ms >= SHORTEST_SPEECH_MS {
+                let sure = sure || now_sure;
+                if sure && voiced_ms >= SHORTEST_SPEECH_MS {
                     (
                         Self::Speaking(Speaking {
                             since_ms,
@@ -90,6 +108,7 @@ impl SpeechMarks {
                             since_ms,
                             last_voiced_ms,
                             voiced_ms,
+                            sure,
                         },
                         None,
                     )
@@ -132,13 +151,19 @@ mod tests {
 
     /// Voiced stretches as (first, last) frame, exclusive; the marks with the frame they came at.
     fn marks(voiced: &[(u64, u64)], frames: u64) -> Vec<(u64, SpeechMark)> {
+        marks_of(Verdict::SurelyVoiced, voiced, frames)
+    }
+
+    fn marks_of(verdict: Verdict, voiced: &[(u64, u64)], frames: u64) -> Vec<(u64, SpeechMark)> {
         let mut state = SpeechMarks::default();
         (0..frames)
             .filter_map(|frame| {
                 let speaks = voiced
                     .iter()
                     .any(|(from, to)| (*from..*to).contains(&frame));
-                state.note(speaks, frame * 10).map(|mark| (frame, mark))
+                state
+                    .note(if speaks { verdict } else { Verdict::Unvoiced }, frame * 10)
+                    .map(|mark| (frame, mark))
             })
             .collect()
     }
@@ -162,6 +187,11 @@ mod tests {
             [],
             "nor are scattered clicks"
         );
+    }
+
+    #[test]
+    fn what_only_resembles_voice_is_no_speech() {
+        assert_eq!(marks_of(Verdict::Voiced, &[(50, 100)], 200), []);
     }
 
     #[test]

@@ -1,13 +1,23 @@
-//! Makes the detector's signal: 16 kHz with a floor of white noise.
+//! Makes the detector's signal: 16 kHz, at a usual level, with a floor of white noise.
 
-/// Doubles 8 kHz by interpolation, passes 16 kHz, and adds the floor to both.
+/// Doubles 8 kHz by interpolation, passes 16 kHz, raises quiet speech, and adds the floor.
 #[derive(Clone, Debug)]
 pub(crate) struct Wideband {
     doubles: bool,
     /// The last six samples, oldest first.
     past: [i32; 6],
     noise: u32,
+    /// The loudest recent frame, as a mean square in sample units.
+    loudness: f32,
+    /// In 256ths.
+    gain: i32,
 }
+
+/// Speech softer than -25 dBFS is raised to that, by 18 dB at most: the detector grows deaf below.
+const USUAL_LOUDNESS: f32 = 1843.0 * 1843.0;
+const MOST_GAIN: f32 = 8.0;
+/// The loudness is forgotten by 8.8 dB a second, of sound only.
+const FORGET: f32 = 0.98;
 
 /// Uniform noise of ±36 has an effective value of 21, which is -64 dBFS.
 const FLOOR_AMPLITUDE: i32 = 36;
@@ -24,7 +34,18 @@ impl Wideband {
             doubles,
             past: [0; 6],
             noise: seed | 1,
+            loudness: USUAL_LOUDNESS,
+            gain: 256,
         })
+    }
+
+    /// Sets the gain for a frame whose mean square is `power`.
+    pub(crate) fn level(&mut self, power: f32) {
+        self.loudness = (self.loudness * FORGET).max(power).max(1.0);
+        let gain = (USUAL_LOUDNESS / self.loudness)
+            .sqrt()
+            .clamp(1.0, MOST_GAIN);
+        self.gain = (gain * 256.0) as i32;
     }
 
     /// The next sample of the wide signal, preceded by the one interpolated before it when the input
@@ -48,7 +69,7 @@ impl Wideband {
         self.noise ^= self.noise << 5;
         let noise =
             (self.noise >> 16) as i32 * (2 * FLOOR_AMPLITUDE + 1) / 65_536 - FLOOR_AMPLITUDE;
-        (sample + noise).clamp(-32_768, 32_767) as i16
+        (sample * self.gain / 256 + noise).clamp(-32_768, 32_767) as i16
     }
 }
 
