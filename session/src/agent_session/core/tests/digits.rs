@@ -138,3 +138,22 @@ fn a_collection_nobody_waits_for_takes_no_digits() {
     call.digit('1');
     assert_eq!(call.digits.len(), 1);
 }
+
+#[test]
+fn digits_pressed_before_the_agent_entered_are_kept_for_it() {
+    let mut call = Fixture::new(config(), MEANS);
+    call.digit('4');
+    assert!(call.digits.is_empty());
+    call.call(CallEvent::Confirmed);
+    assert_eq!(call.digits.len(), 1);
+}
+
+#[test]
+fn an_agent_that_never_takes_its_digits_holds_sixty_four() {
+    let mut call = Fixture::entered(config());
+    (0..100).for_each(|_| call.digit('1'));
+    for _ in 0..100 {
+        call.returned(CallbackKind::Dtmf);
+    }
+    assert_eq!(call.digits.len(), 65, "one under way, sixty-four waiting");
+}

@@ -203,3 +203,73 @@ fn the_greeting_can_be_interrupted_by_an_answer() {
     call.pass_ms(375);
     assert_eq!(call.turns, [said("sales")]);
 }
+
+fn speaking_by(mode: InterruptionMode) -> (Fixture, Epoch) {
+    let mut config = config();
+    config.interruption = InterruptionPolicy {
+        mode,
+        ..InterruptionPolicy::default()
+    }
+    .into();
+    let mut call = Fixture::entered(config);
+    call.expect(&["sales"]);
+    let (_, epoch) = call.speak("The shop opens at nine.", 2_000);
+    (call, epoch)
+}
+
+#[test]
+fn by_words_alone_short_speech_interrupts_and_no_reflex_is_armed() {
+    let (mut call, epoch) = speaking_by(InterruptionMode::Stt);
+    assert!(!call.armed());
+    call.caller_says(300);
+    call.recognised(phrase("banana"));
+    assert!(call.flushes().is_empty(), "one word nobody asked for");
+    call.caller_says(300);
+    call.recognised(phrase("sales"));
+    assert_eq!(call.flushes(), [epoch]);
+}
+
+#[test]
+fn switched_off_nothing_said_interrupts_but_a_digit_does() {
+    let (mut call, epoch) = speaking_by(InterruptionMode::Off);
+    assert!(!call.armed());
+    call.caller_says(900);
+    call.recognised(phrase("stop"));
+    assert!(call.flushes().is_empty());
+    call.digit('1');
+    assert_eq!(call.flushes(), [epoch]);
+}
+
+#[test]
+fn a_recognition_below_the_least_confidence_is_noise_over_the_agent() {
+    let mut config = config();
+    config.interruption = InterruptionPolicy {
+        min_confidence: 0.95,
+        ..InterruptionPolicy::default()
+    }
+    .into();
+    let mut call = Fixture::entered(config);
+    call.expect(&["sales"]);
+    let (_, epoch) = call.speak("The shop opens at nine.", 2_000);
+    call.speech_starts();
+    call.pass_ms(600);
+    call.barge_in(epoch);
+    call.voice(1_000);
+    call.speech_stops();
+    call.recognised(phrase("sales"));
+    assert_eq!((call.flushes().len(), call.resumes()), (0, 1));
+}
+
+#[test]
+fn what_waits_behind_an_interrupted_utterance_goes_with_it() {
+    let mut call = Fixture::entered(config());
+    call.speak("One.", 1_000);
+    let waiting = call.say_with("Two.", QueueMode::After, true);
+    let kept = call.say_with("Mind the gap.", QueueMode::After, false);
+    call.digit('1');
+    assert_eq!(waiting.outcome(), interrupted("", 0));
+    assert!(!kept.done());
+    call.prepared(500);
+    call.started(call.last_epoch());
+    assert_eq!(call.states().0, A::Speaking);
+}

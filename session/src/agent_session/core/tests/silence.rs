@@ -84,3 +84,17 @@ fn it_is_armed_at_the_end_of_the_greeting_though_on_enter_goes_on() {
     call.pass_ms(8_000);
     assert_eq!(wakes(&call), 1);
 }
+
+#[test]
+fn it_stands_still_on_hold_and_begins_anew_afterwards() {
+    let mut call = waking();
+    call.pass_ms(5_000);
+    call.call(CallEvent::Held);
+    call.pass(Duration::from_secs(600));
+    assert_eq!(wakes(&call), 0);
+    call.call(CallEvent::Resumed);
+    call.pass_ms(7_999);
+    assert_eq!(wakes(&call), 0);
+    call.pass_ms(1);
+    assert_eq!(wakes(&call), 1);
+}
