@@ -340,7 +340,7 @@ impl Outlets {
             Done::Prepared(match work {
                 Preparation::Convert(audio) => to_rate(audio, rate_hz),
                 Preparation::Synthesise(text) => match voice {
-                    Some(voice) => timeout(deadline, prompts.get(&voice, &text, rate_hz))
+                    Some(voice) => timeout(deadline, prompts.get(&voice, text.expose(), rate_hz))
                         .await
                         .unwrap_or(Err(ProviderError::TimedOut(deadline))),
                     None => Err(ProviderError::Unavailable("no voice is configured".into())),

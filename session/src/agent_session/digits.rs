@@ -59,7 +59,6 @@ pub enum Collected {
 }
 
 /// A collection under way.
-#[derive(Debug)]
 pub(super) struct Collector {
     options: CollectOptions,
     digits: String,
@@ -70,7 +69,6 @@ pub(super) struct Collector {
 }
 
 /// A finished collection.
-#[derive(Debug)]
 pub(super) struct Finished {
     /// What the transcript shows, masked where it must be; empty when nothing was pressed.
     pub(super) shown: String,

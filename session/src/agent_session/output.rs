@@ -10,6 +10,7 @@ use super::line::CallRequest;
 use super::utterance::UtteranceId;
 use crate::agent::UserTurn;
 use crate::flow::grammar::Grammar;
+use crate::pii::Pii;
 use crate::provider::Audio;
 
 /// Something for the actor to do.
@@ -42,7 +43,7 @@ pub(super) enum Output {
 #[derive(Debug)]
 pub(super) enum Preparation {
     /// Synthesise it.
-    Synthesise(String),
+    Synthesise(Pii<String>),
     /// Convert ready audio to the leg's rate.
     Convert(Audio),
 }

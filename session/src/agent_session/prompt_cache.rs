@@ -26,7 +26,7 @@ pub struct PromptCache {
     inner: Mutex<Inner>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     text: String,
     voice: String,

@@ -73,7 +73,7 @@ pub(super) fn normalise(text: &str) -> String {
 }
 
 /// A turn under way: nothing, or words (or a failure to understand) and a pause that is running.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Turn {
     texts: Vec<String>,
     /// The lowest confidence of the texts.

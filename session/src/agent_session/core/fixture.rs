@@ -66,6 +66,8 @@ pub(super) struct Fixture {
     pub(super) preparing: VecDeque<(UtteranceId, usize, Preparation)>,
     pub(super) recognising: VecDeque<Audio>,
     pub(super) listener: Option<Listener>,
+    /// Whether the leg holds its speech bus.
+    pub(super) bus_is_held: bool,
     next_utterance: u64,
 }
 
@@ -85,6 +87,7 @@ impl Fixture {
             preparing: VecDeque::new(),
             recognising: VecDeque::new(),
             listener: None,
+            bus_is_held: false,
             next_utterance: 0,
         };
         fixture.drain();
@@ -114,7 +117,12 @@ impl Fixture {
                     self.leg.push(LegCommand::Listen(None));
                     self.listener = listener;
                 }
-                Output::Leg(command) => self.leg.push(command),
+                Output::Leg(command) => {
+                    if let LegCommand::Resume(Bus::Speech) = command {
+                        self.bus_is_held = false;
+                    }
+                    self.leg.push(command);
+                }
                 Output::Call(request) => self.requests.push(request),
                 Output::Event(event) => self.events.push(event),
                 Output::Callback(callback) => {
@@ -266,6 +274,7 @@ impl Fixture {
     }
 
     pub(super) fn barge_in(&mut self, epoch: Epoch) {
+        self.bus_is_held = true;
         let at_ms = self.media_ms();
         self.leg(LegEvent::BargeIn { epoch, at_ms });
     }

@@ -61,7 +61,6 @@ pub(super) struct Means {
 }
 
 /// One conversation.
-#[derive(Debug)]
 pub(super) struct Session {
     config: SessionConfig,
     means: Means,

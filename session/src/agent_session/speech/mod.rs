@@ -6,39 +6,31 @@
 //! ```
 //!
 //! Each utterance plays under an epoch of its own, so what was cut can never be heard later, and two
-//! in a row never complete together. Audio goes to the leg at most [`LOOKAHEAD`] ahead of what is
+//! in a row never complete together. Audio goes to the leg at most twenty seconds ahead of what is
 //! heard. A handle is resolved by the leg's own marks; where the leg owes one for too long, by our
 //! estimate.
 
+mod playing;
+
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::control::{Bus, Chunk, Epoch, LegCommand};
+use offhook_media::control::{Bus, Epoch, LegCommand};
 use tokio::time::Instant;
 
-use super::output::{Outbox, Output, Preparation};
-use super::sentences;
+use super::output::{Outbox, Output};
 use super::utterance::{NewUtterance, Outcome, QueueMode, Source, UtteranceFailure, UtteranceId};
 use crate::pii::Pii;
-use crate::provider::{Audio, ProviderError};
+use crate::provider::ProviderError;
+use playing::Playing;
 
 /// Utterances that may wait behind the current one.
 const QUEUE_BOUND: usize = 8;
-/// Audio handed to the leg ahead of what is heard; well within the bound of its speech bus.
-const LOOKAHEAD: Duration = Duration::from_secs(20);
-/// The longest piece handed to the leg at once.
-const PIECE: Duration = Duration::from_secs(10);
-/// Pieces prepared but not yet handed over, before the next sentence is asked for.
-const READY_BOUND: usize = 2;
 /// How long the leg may owe the figure for a flush.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(300);
-/// How long the leg may owe a started or drained mark beyond the time it should have come.
-const MARK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How an utterance ended, with what the transcript needs.
-#[derive(Debug)]
 pub(super) struct Ended {
     pub(super) id: UtteranceId,
     pub(super) outcome: Outcome,
@@ -49,7 +41,6 @@ pub(super) struct Ended {
 }
 
 /// The speech bus as the session uses it.
-#[derive(Debug)]
 pub(super) struct Speech {
     sample_rate_hz: u32,
     has_voice: bool,
@@ -65,88 +56,12 @@ pub(super) struct Speech {
     ended: VecDeque<Ended>,
 }
 
-/// The utterance whose turn it is.
-#[derive(Debug)]
-struct Playing {
-    utterance: NewUtterance,
-    epoch: Epoch,
-    sentences: Vec<Range<usize>>,
-    /// Durations of the sentences prepared so far.
-    lengths_ms: Vec<u64>,
-    preparing: bool,
-    ready: VecDeque<Arc<[i16]>>,
-    /// Samples handed to the leg.
-    sent_samples: u64,
-    /// Whether the last chunk was handed over.
-    all_sent: bool,
-    /// The audio ends before the text does, because of this.
-    failure: Option<UtteranceFailure>,
-    clock: PlayClock,
-}
-
-#[derive(Debug)]
+/// A flushed utterance.
 struct Cut {
     playing: Box<Playing>,
     failure: Option<UtteranceFailure>,
     estimate_ms: u64,
     deadline: Instant,
-}
-
-/// Estimates how far the leg is with an utterance.
-#[derive(Clone, Copy, Debug, Default)]
-struct PlayClock {
-    /// When the first chunk was handed over.
-    handed_at: Option<Instant>,
-    started_at: Option<Instant>,
-    /// The reflex holds the utterance.
-    held_by_reflex: bool,
-    /// Since when it stands still, by the reflex or because the call is on hold.
-    stands_since: Option<Instant>,
-    stood_for: Duration,
-}
-
-impl PlayClock {
-    fn stand(&mut self, now: Instant) {
-        self.stands_since.get_or_insert(now);
-    }
-
-    fn go_on(&mut self, now: Instant) {
-        if let Some(since) = self.stands_since.take()
-            && self.started_at.is_some()
-        {
-            self.stood_for += now.saturating_duration_since(since);
-        }
-    }
-
-    fn position(&self, now: Instant) -> Duration {
-        let Some(started_at) = self.started_at else {
-            return Duration::ZERO;
-        };
-        let until = self.stands_since.unwrap_or(now);
-        until
-            .saturating_duration_since(started_at)
-            .saturating_sub(self.stood_for)
-    }
-}
-
-impl Playing {
-    fn next_sentence(&self) -> Option<usize> {
-        let next = self.lengths_ms.len();
-        (next < self.sentences.len() && self.failure.is_none()).then_some(next)
-    }
-
-    fn is_prepared(&self) -> bool {
-        !self.preparing && self.next_sentence().is_none()
-    }
-
-    fn heard(&self, played_ms: u64) -> &str {
-        let text = self
-            .utterance
-            .text
-            .as_ref()
-            .map_or("", |text| text.expose().as_str());
-        sentences::heard(text, &self.sentences, &self.lengths_ms, played_ms)
-    }
 }
 
 impl Speech {
@@ -270,7 +185,7 @@ impl Speech {
                 playing.clock.go_on(now);
             }
             out.leg(LegCommand::Resume(Bus::Speech));
-            self.feed(now, out);
+            self.advance(now, out);
         }
     }
 
@@ -286,7 +201,7 @@ impl Speech {
             playing.clock.go_on(now);
             // What was handed over and not yet begun has its time anew.
             playing.clock.handed_at = playing.clock.handed_at.map(|_| now);
-            self.feed(now, out);
+            self.advance(now, out);
         }
     }
 
@@ -299,19 +214,13 @@ impl Speech {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let Some(playing) = &mut self.current else {
-            return;
-        };
-        if playing.utterance.id != id || playing.lengths_ms.len() != sentence || !playing.preparing
-        {
-            return;
+        let current = self.current.as_mut();
+        let taken = current
+            .filter(|playing| playing.utterance.id == id)
+            .is_some_and(|playing| playing.prepared(sentence, result));
+        if taken {
+            self.advance(now, out);
         }
-        playing.preparing = false;
-        match result {
-            Ok(samples) => self.add_sentence(samples),
-            Err(error) => playing.failure = Some(UtteranceFailure::Voice(error)),
-        }
-        self.advance(now, out);
     }
 
     /// The first frame of `epoch` was sent; answers whether that is news.
@@ -319,7 +228,7 @@ impl Speech {
         match &mut self.current {
             Some(playing) if playing.epoch == epoch && playing.clock.started_at.is_none() => {
                 playing.clock.started_at = Some(now);
-                self.feed(now, out);
+                self.advance(now, out);
                 true
             }
             Some(_) | None => {
@@ -335,7 +244,7 @@ impl Speech {
     pub(super) fn leg_drained(&mut self, epoch: Epoch, now: Instant, out: &mut Outbox) {
         if let Some(mut playing) = self
             .current
-            .take_if(|playing| playing.epoch == epoch && playing.all_sent)
+            .take_if(|playing| playing.epoch == epoch && playing.is_all_sent())
         {
             playing.clock.started_at.get_or_insert(now);
             self.end_played(*playing);
@@ -355,10 +264,10 @@ impl Speech {
             .position(|cut| cut.playing.epoch <= through)
         {
             let cut = self.cuts.remove(at);
-            let played_ms = if cut_epoch == Some(cut.playing.epoch) {
-                played_ms
-            } else {
-                0
+            let played_ms = match cut_epoch {
+                Some(epoch) if epoch == cut.playing.epoch => played_ms,
+                // Begun, but between two of its sentences: the leg had nothing of it to cut.
+                Some(_) | None => cut.estimate_ms,
             };
             self.end_cut(cut, played_ms);
         }
@@ -390,11 +299,7 @@ impl Speech {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let cuts = self.cuts.iter().map(|cut| cut.deadline).min();
-        let current = self
-            .current
-            .as_ref()
-            .and_then(|playing| self.current_timeout(playing));
-        cuts.into_iter().chain(current).min()
+        cuts.into_iter().chain(self.current_timeout()).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
@@ -403,45 +308,27 @@ impl Speech {
             let estimate_ms = cut.estimate_ms;
             self.end_cut(cut, estimate_ms);
         }
-        let due = |playing: &Playing| {
-            self.current_timeout(playing)
-                .is_some_and(|deadline| deadline <= now)
-        };
-        if self.current.as_deref().is_some_and(due) {
-            self.feed(now, out);
-            // Nothing was left to feed, or nothing came of it: the leg owes us a mark.
-            if self.current.as_deref().is_some_and(|playing| {
-                self.current_timeout(playing)
-                    .is_some_and(|deadline| deadline <= now)
-            }) {
-                tracing::warn!("the leg owes a mark for an utterance; it is given up");
-                self.cut(Some(UtteranceFailure::NotPlayed), now, out);
-                self.begin_next(now, out);
-            }
+        if self
+            .current_timeout()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.advance(now, out);
+        }
+        // Nothing was left to hand over: it is the leg that is late.
+        if self
+            .current_timeout()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            tracing::warn!("the leg owes a mark for an utterance; it is given up");
+            self.cut(Some(UtteranceFailure::NotPlayed), now, out);
+            self.begin_next(now, out);
         }
     }
 
-    /// When the current utterance needs feeding, or its mark is overdue.
-    fn current_timeout(&self, playing: &Playing) -> Option<Instant> {
-        let clock = &playing.clock;
-        let handed_at = clock.handed_at?;
-        if self.on_hold || clock.held_by_reflex {
-            return None;
-        }
-        let Some(started_at) = clock.started_at else {
-            return Some(handed_at + MARK_PATIENCE);
-        };
-        let sent = started_at + clock.stood_for + self.duration(playing.sent_samples);
-        if playing.all_sent {
-            return Some(sent + MARK_PATIENCE);
-        }
-        // With nothing ready the next sentence is under way, and that has a deadline of its own.
-        let behind = sent.checked_sub(LOOKAHEAD).unwrap_or(started_at);
-        (!playing.ready.is_empty()).then_some(behind)
-    }
-
-    fn duration(&self, samples: u64) -> Duration {
-        Duration::from_micros(samples * 1_000_000 / u64::from(self.sample_rate_hz))
+    /// When the current utterance wants something; on hold nothing does.
+    fn current_timeout(&self) -> Option<Instant> {
+        let playing = self.current.as_ref().filter(|_| !self.on_hold)?;
+        playing.timeout()
     }
 
     /// Starts the next utterance if none is current.
@@ -451,136 +338,21 @@ impl Speech {
                 return;
             };
             let epoch = self.next_epoch();
-            let text = utterance
-                .text
-                .as_ref()
-                .map_or("", |text| text.expose().as_str());
-            let sentences = match &utterance.source {
-                Source::Text => sentences::split(text),
-                // One piece of audio, whatever its text.
-                Source::Audio(audio) if audio.samples.is_empty() => Vec::new(),
-                Source::Audio(_) => Vec::from([0..text.len()]),
-            };
-            self.current = Some(Box::new(Playing {
-                utterance,
-                epoch,
-                sentences,
-                lengths_ms: Vec::new(),
-                preparing: false,
-                ready: VecDeque::new(),
-                sent_samples: 0,
-                all_sent: false,
-                failure: None,
-                clock: PlayClock::default(),
-            }));
+            let playing = Playing::new(utterance, epoch, self.sample_rate_hz);
+            self.current = Some(Box::new(playing));
             self.advance(now, out);
         }
     }
 
-    /// Hands over what is ready, asks for the next sentence, and ends an utterance that has nothing
-    /// to play.
+    /// Takes the current utterance a step further; one that has nothing to play ends here.
     fn advance(&mut self, now: Instant, out: &mut Outbox) {
-        self.feed(now, out);
-        self.prepare_next(now, out);
-        let nothing_to_play = |playing: &mut Box<Playing>| {
-            playing.is_prepared() && playing.ready.is_empty() && playing.clock.handed_at.is_none()
+        let Some(playing) = &mut self.current else {
+            return;
         };
-        if let Some(playing) = self.current.take_if(nothing_to_play) {
-            self.end_played(*playing);
+        playing.advance(now, out);
+        if let Some(void) = self.current.take_if(|playing| playing.is_void()) {
+            self.end_played(*void);
             self.begin_next(now, out);
-        }
-    }
-
-    fn prepare_next(&mut self, now: Instant, out: &mut Outbox) {
-        let rate_hz = self.sample_rate_hz;
-        let Some(playing) = &mut self.current else {
-            return;
-        };
-        if playing.preparing || playing.ready.len() > READY_BOUND {
-            return;
-        }
-        let Some(sentence) = playing.next_sentence() else {
-            return;
-        };
-        let text = playing
-            .utterance
-            .text
-            .as_ref()
-            .map_or("", |text| text.expose().as_str());
-        let work = match &playing.utterance.source {
-            Source::Audio(audio) if audio.sample_rate_hz == rate_hz => {
-                let samples = Arc::clone(&audio.samples);
-                self.add_sentence(samples);
-                return self.feed(now, out);
-            }
-            Source::Audio(audio) => Preparation::Convert(Audio::clone(audio)),
-            Source::Text => {
-                Preparation::Synthesise(text[playing.sentences[sentence].clone()].to_owned())
-            }
-        };
-        playing.preparing = true;
-        out.push(Output::Prepare {
-            utterance: playing.utterance.id,
-            sentence,
-            work,
-        });
-    }
-
-    /// Adds a sentence's samples, in pieces no longer than [`PIECE`].
-    fn add_sentence(&mut self, samples: Arc<[i16]>) {
-        let length_ms = samples.len() as u64 * 1_000 / u64::from(self.sample_rate_hz);
-        let piece_samples = self.sample_rate_hz as usize * PIECE.as_secs() as usize;
-        let Some(playing) = &mut self.current else {
-            return;
-        };
-        playing.lengths_ms.push(length_ms);
-        if samples.len() <= piece_samples {
-            // The whole is shared with the cache; only what is too long for the bus is copied.
-            if !samples.is_empty() {
-                playing.ready.push_back(samples);
-            }
-        } else {
-            playing
-                .ready
-                .extend(samples.chunks(piece_samples).map(Arc::from));
-        }
-    }
-
-    /// Hands ready pieces to the leg, as far ahead as the bound allows.
-    fn feed(&mut self, now: Instant, out: &mut Outbox) {
-        let rate_hz = u64::from(self.sample_rate_hz);
-        let Some(playing) = &mut self.current else {
-            return;
-        };
-        let mut fed = false;
-        while !playing.all_sent {
-            let sent = Duration::from_micros(playing.sent_samples * 1_000_000 / rate_hz);
-            let ahead = sent.saturating_sub(playing.clock.position(now));
-            let last = playing.is_prepared() && playing.ready.len() <= 1;
-            let samples = match playing.ready.front() {
-                Some(_) if ahead > LOOKAHEAD => break,
-                Some(samples) => Arc::clone(samples),
-                // The end came to be known after the last piece was sent: an empty chunk says so.
-                None if last && playing.clock.handed_at.is_some() => Arc::from([]),
-                None => break,
-            };
-            playing.ready.pop_front();
-            playing.sent_samples += samples.len() as u64;
-            playing.clock.handed_at.get_or_insert(now);
-            playing.all_sent = last;
-            fed = true;
-            let chunk = Chunk {
-                epoch: playing.epoch,
-                samples,
-                last,
-            };
-            out.leg(LegCommand::Play {
-                bus: Bus::Speech,
-                chunk,
-            });
-        }
-        if fed {
-            self.prepare_next(now, out);
         }
     }
 
@@ -589,15 +361,10 @@ impl Speech {
         let Some(playing) = self.current.take() else {
             return;
         };
-        if playing.preparing {
+        if playing.is_preparing() {
             out.push(Output::CancelPreparation);
         }
-        let position_ms = playing
-            .clock
-            .position(now)
-            .min(self.duration(playing.sent_samples))
-            .as_millis();
-        let estimate_ms = u64::try_from(position_ms).unwrap_or(u64::MAX);
+        let estimate_ms = playing.estimate_ms(now);
         let was_handed_over = playing.clock.handed_at.is_some();
         let was_held = playing.clock.held_by_reflex;
         let cut = Cut {
@@ -643,14 +410,14 @@ impl Speech {
 
     /// An utterance was heard as far as its audio went.
     fn end_played(&mut self, playing: Playing) {
-        let all = playing.lengths_ms.iter().sum();
-        let text = playing
-            .utterance
-            .text
-            .as_ref()
-            .map(|_| playing.heard(all).to_owned());
+        let text = playing.heard_all().to_owned();
         let outcome = playing.failure.map_or(Outcome::Completed, Outcome::Failed);
-        self.end(playing.utterance, outcome, playing.clock.started_at, text);
+        self.end(
+            playing.utterance,
+            outcome,
+            playing.clock.started_at,
+            Some(text),
+        );
     }
 
     fn end_cut(&mut self, cut: Cut, played_ms: u64) {
