@@ -378,6 +378,24 @@ fn a_response_copies_what_rfc_3261_section_8_2_6_2_lists_and_no_more() {
 }
 
 #[test]
+fn a_100_copies_the_timestamp_and_no_other_response_does() {
+    let invite = read(&["Timestamp: 54"]);
+    let copied = |status| {
+        Response::to_request(&invite, status)
+            .headers
+            .contains("Timestamp")
+    };
+    assert!(copied(StatusCode::TRYING) && !copied(StatusCode::OK));
+}
+
+#[test]
+fn a_start_line_is_one_line() {
+    let text = String::from_utf8(invite(&[], b"")).unwrap();
+    let folded = text.replacen("\r\n", "\r\n ", 1);
+    assert_eq!(refusal(folded.as_bytes()).kind, ParseErrorKind::StartLine);
+}
+
+#[test]
 fn a_response_is_written_in_order_with_its_length_and_cannot_be_split() {
     let mut busy = Response::new(StatusCode::BUSY_HERE);
     busy.reason = "Busy\r\nEvil: yes".to_owned();

@@ -107,36 +107,34 @@ impl fmt::Display for Method {
     }
 }
 
-/// rsip's list of methods is ours: one it learns and we lack stops the build here.
-impl From<rsip::Method> for Method {
-    fn from(method: rsip::Method) -> Self {
-        match method {
-            rsip::Method::Ack => Self::Ack,
-            rsip::Method::Bye => Self::Bye,
-            rsip::Method::Cancel => Self::Cancel,
-            rsip::Method::Info => Self::Info,
-            rsip::Method::Invite => Self::Invite,
-            rsip::Method::Message => Self::Message,
-            rsip::Method::Notify => Self::Notify,
-            rsip::Method::Options => Self::Options,
-            rsip::Method::PRack => Self::Prack,
-            rsip::Method::Publish => Self::Publish,
-            rsip::Method::Refer => Self::Refer,
-            rsip::Method::Register => Self::Register,
-            rsip::Method::Subscribe => Self::Subscribe,
-            rsip::Method::Update => Self::Update,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// rsip's list of methods is ours: one it learns and we lack does not compile here.
+    fn from_vocabulary(method: rsip::Method) -> Method {
+        match method {
+            rsip::Method::Ack => Method::Ack,
+            rsip::Method::Bye => Method::Bye,
+            rsip::Method::Cancel => Method::Cancel,
+            rsip::Method::Info => Method::Info,
+            rsip::Method::Invite => Method::Invite,
+            rsip::Method::Message => Method::Message,
+            rsip::Method::Notify => Method::Notify,
+            rsip::Method::Options => Method::Options,
+            rsip::Method::PRack => Method::Prack,
+            rsip::Method::Publish => Method::Publish,
+            rsip::Method::Refer => Method::Refer,
+            rsip::Method::Register => Method::Register,
+            rsip::Method::Subscribe => Method::Subscribe,
+            rsip::Method::Update => Method::Update,
+        }
+    }
+
     #[test]
     fn every_method_of_the_vocabulary_reads_back_as_itself() {
         for method in rsip::Method::all() {
-            let method = Method::from(method);
+            let method = from_vocabulary(method);
             assert!(method.is_known());
             assert_eq!(method.as_str().parse(), Ok(method));
         }

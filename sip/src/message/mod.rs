@@ -99,19 +99,22 @@ impl Response {
     }
 
     /// A response to a request, with what RFC 3261 section 8.2.6.2 copies: every Via in order, From,
-    /// To (its tag is the caller's to add), Call-ID and CSeq.
+    /// To (its tag is the caller's to add), Call-ID and CSeq;
+    /// into a 100, Timestamp as well (section 8.2.6.1).
     pub fn to_request(request: &Request, status: StatusCode) -> Self {
         let mut response = Self::new(status);
-        response.copy_from(&request.headers);
-        response
-    }
-
-    fn copy_from(&mut self, headers: &Headers) {
-        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-            for value in headers.get_all(name) {
-                self.headers.push_read(name, value.to_owned());
+        let mut copy = |name| {
+            for value in request.headers.get_all(name) {
+                response.headers.push_read(name, value.to_owned());
             }
+        };
+        ["Via", "From", "To", "Call-ID", "CSeq"]
+            .into_iter()
+            .for_each(&mut copy);
+        if status == StatusCode::TRYING {
+            copy("Timestamp");
         }
+        response
     }
 }
 

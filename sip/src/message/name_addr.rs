@@ -136,7 +136,7 @@ impl<'a> NameAddrRef<'a> {
 fn display_tokens(text: &str) -> Result<Option<DisplayName<'_>>, Malformed> {
     match text {
         "" => Ok(None),
-        _ if text.contains([',', ';', '>', '\\']) => Err(malformed("display name")),
+        _ if text.contains([',', ';', '>']) => Err(malformed("display name")),
         _ => Ok(Some(DisplayName::Tokens(text))),
     }
 }
@@ -169,6 +169,10 @@ mod tests {
         );
         assert_eq!(parse("<sip:h>").display, None);
         assert_eq!(parse(r#""" <sip:h>"#).display.as_deref(), Some(""));
+        assert_eq!(
+            parse(r"DOMAIN\caller <sip:c@h>").display.as_deref(),
+            Some(r"DOMAIN\caller")
+        );
         assert_eq!(
             parse("Söhne (mobil) <tel:+49>").display.as_deref(),
             Some("Söhne (mobil)")

@@ -23,21 +23,21 @@ pub struct ParseError {
 pub enum ParseErrorKind {
     /// Not SIP at all.
     NotSip,
-    /// Larger than [`MAX_MESSAGE_BYTES`].
+    /// Larger than [`MAX_MESSAGE_BYTES`](crate::message::MAX_MESSAGE_BYTES).
     MessageTooLarge,
     /// The request or status line is malformed.
     StartLine,
     /// A SIP version other than 2.0.
     Version,
-    /// The Request-URI is longer than [`MAX_URI_BYTES`].
+    /// The Request-URI is longer than [`MAX_URI_BYTES`](crate::message::MAX_URI_BYTES).
     UriTooLong,
     /// The Request-URI has a scheme other than `sip`, `sips`, `tel` and `urn`.
     UriScheme,
     /// The bytes end within the headers.
     Incomplete,
-    /// More than [`MAX_HEADERS`] headers.
+    /// More than [`MAX_HEADERS`](crate::message::MAX_HEADERS) headers.
     TooManyHeaders,
-    /// A header line longer than [`MAX_HEADER_BYTES`].
+    /// A header line longer than [`MAX_HEADER_BYTES`](crate::message::MAX_HEADER_BYTES).
     HeaderTooLong,
     /// A header that does not follow its grammar.
     Header,

@@ -20,6 +20,9 @@ impl<'a> Head<'a> {
             content_length: None,
             after: &[],
         };
+        if lines.next_is_folded() {
+            faults.note(ParseErrorKind::StartLine, "start line over several lines");
+        }
         let mut count = 0;
         loop {
             let Some((line, whole)) = lines.next() else {

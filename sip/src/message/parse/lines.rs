@@ -12,7 +12,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Whether the next line continues the one before (RFC 3261 section 7.3.1).
-    fn next_is_folded(&self) -> bool {
+    pub(super) fn next_is_folded(&self) -> bool {
         matches!(self.rest.first(), Some(b' ' | b'\t'))
     }
 }
