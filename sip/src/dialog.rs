@@ -65,7 +65,8 @@ impl Dialog {
         })
     }
 
-    /// The dialog that a 1xx or 2xx makes of our INVITE (12.1.2).
+    /// The dialog that a 1xx or 2xx makes of our INVITE (12.1.2). One without a Contact is answered
+    /// where the INVITE went, which is better than a call that cannot be acknowledged.
     pub(crate) fn as_client(
         id: DialogId,
         invite: &Request,
@@ -90,7 +91,7 @@ impl Dialog {
                 .ok_or(NoDialog("To"))?,
             local_cseq: invite_cseq,
             remote_cseq: None,
-            remote_target: sole_contact(&response.headers)?,
+            remote_target: sole_contact(&response.headers).unwrap_or_else(|_| invite.uri.clone()),
             route_set,
             id,
         })
@@ -164,19 +165,26 @@ impl Dialog {
     /// The Request-URI and the Route headers (12.2.1.1): a first route without `lr` is a strict
     /// router, which wants to be the Request-URI itself and finds the target as the last route.
     fn uri_and_routes(&self) -> (Uri, Vec<String>) {
+        let texts = |routes: &[NameAddr]| routes.iter().map(NameAddr::to_string).collect();
         match self.route_set.split_first() {
-            None => (self.remote_target.clone(), Vec::new()),
-            Some((first, _)) if first.uri.is_lr() => (
-                self.remote_target.clone(),
-                self.route_set.iter().map(NameAddr::to_string).collect(),
-            ),
-            Some((strict, rest)) => {
-                let mut routes: Vec<String> = rest.iter().map(NameAddr::to_string).collect();
+            Some((strict, rest)) if !strict.uri.is_lr() => {
+                let mut routes: Vec<String> = texts(rest);
                 routes.push(format!("<{}>", self.remote_target));
-                (strict.uri.clone(), routes)
+                (as_request_uri(&strict.uri), routes)
             }
+            Some(_) | None => (as_request_uri(&self.remote_target), texts(&self.route_set)),
         }
     }
+}
+
+/// A Contact or route as Request-URI: untouched but for what may not stand there (19.1.1).
+fn as_request_uri(uri: &Uri) -> Uri {
+    let mut uri = uri.clone();
+    if let Some(sip) = uri.sip_mut() {
+        sip.headers = None;
+        sip.parameters.remove("method");
+    }
+    uri
 }
 
 /// Adds our tag to the To of a response.

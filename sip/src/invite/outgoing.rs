@@ -140,7 +140,6 @@ impl Outgoing {
         {
             return;
         }
-        // A 18x without Contact makes no dialog that we could send in, and harms nobody.
         let Some(sent) = core.sent_invite(self.transaction) else {
             return;
         };
@@ -156,7 +155,7 @@ impl Outgoing {
             Dialog::as_client(id, &sent.request, self.cseq, &response).ok()
         });
         let Some(mut dialog) = dialog else {
-            // Without a readable To and Contact nothing can be acknowledged: the far end gives up.
+            // Without a readable To nothing can be acknowledged: the far end gives up.
             let cause = EndCause::Rejected(response.status);
             return self.end(core, place, cause, Some(Message::Response(response)));
         };

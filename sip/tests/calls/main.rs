@@ -11,6 +11,7 @@ mod answering;
 mod automaton;
 mod cancelling;
 mod ending;
+mod hostile;
 mod load;
 mod network;
 mod outgoing;

@@ -316,3 +316,17 @@ fn info_goes_out_in_the_dialog_with_the_next_cseq() {
     world.deliver(&phone.respond(&info, "200 OK", "", ""));
     world.expect_no_event();
 }
+
+#[test]
+fn a_200_without_contact_is_acked_where_the_invite_went() {
+    let (mut world, phone, _, invite) = calling("u17");
+    let ok = phone
+        .answer(&invite)
+        .replace("Contact: <sip:caller@203.0.113.9:5070>\r\n", "");
+    world.deliver(&ok);
+    assert_eq!(
+        text::request_uri(&world.expect("ACK")),
+        text::request_uri(&invite)
+    );
+    assert!(matches!(world.event(), Event::Answered { .. }));
+}

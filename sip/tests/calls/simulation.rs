@@ -59,11 +59,12 @@ struct Simulation {
     deeds: BTreeMap<(Duration, InviteId, Deed), ()>,
     conducts: HashMap<InviteId, Conduct>,
     records: BTreeMap<InviteId, (SocketAddr, Record)>,
-    log: Vec<String>,
+    /// Kept only while a failed seed is run again.
+    log: Option<Vec<String>>,
 }
 
 impl Simulation {
-    fn new(seed: u64, weather: Weather) -> Self {
+    fn new(seed: u64, weather: Weather, log: Option<Vec<String>>) -> Self {
         let mut dice = Dice::new(seed);
         Self {
             seed,
@@ -77,7 +78,7 @@ impl Simulation {
             deeds: BTreeMap::new(),
             conducts: HashMap::new(),
             records: BTreeMap::new(),
-            log: Vec::new(),
+            log,
         }
     }
 
@@ -200,10 +201,14 @@ impl Simulation {
     }
 
     fn note(&mut self, packet: &Packet, what: &str) {
-        let word = crate::text::summary(&packet.text);
-        let (now, from, to) = (self.now.as_millis(), packet.from, packet.to);
-        self.log
-            .push(format!("{now:>7} {from} -> {to} {what} {word}"));
+        let Packet { from, to, text } = packet;
+        self.write_down(|| format!("{from} -> {to} {what} {}", crate::text::summary(text)));
+    }
+
+    fn write_down(&mut self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>7} {}", self.now.as_millis(), line()));
+        }
     }
 
     fn call_out(&mut self, address: SocketAddr) {
@@ -250,10 +255,7 @@ impl Simulation {
             Deed::Reoffer => self.endpoint.reoffer(id, body.unwrap(), now),
             Deed::Bye => self.endpoint.bye(id, &[], now),
         };
-        self.log.push(format!(
-            "{:>7} {id} {deed:?} {done:?}",
-            self.now.as_millis()
-        ));
+        self.write_down(|| format!("{id} {deed:?} {done:?}"));
         if deed == Deed::Answer && !refuses && done.is_ok() {
             self.talk(id);
         }
@@ -316,8 +318,7 @@ impl Simulation {
                 }
             }
             Event::Ended { id, cause, .. } => {
-                self.log
-                    .push(format!("{:>7} {id} ended {cause:?}", self.now.as_millis()));
+                self.write_down(|| format!("{id} ended {cause:?}"));
                 self.records.get_mut(&id).unwrap().1.ended.push(cause);
                 self.deeds.retain(|(_, whose, _), ()| *whose != id);
             }
@@ -336,11 +337,8 @@ impl Simulation {
         }
     }
 
-    /// Everything that must hold when nothing moves any more.
-    fn check(&self) {
-        let fail = |what: &str| -> ! {
-            panic!("seed {}: {what}\n{}", self.seed, self.log.join("\n"));
-        };
+    /// What does not hold although nothing moves any more.
+    fn fault(&self) -> Option<String> {
         let left = self.endpoint.statistics();
         let live = [
             left.transactions,
@@ -350,37 +348,46 @@ impl Simulation {
             left.timers,
         ];
         if live != [0; 5] {
-            fail(&format!("left behind: {live:?}"));
+            return Some(format!("left behind: {live:?}"));
         }
         for (id, (address, record)) in &self.records {
-            if record.ended.len() != 1 {
-                fail(&format!("{id} ended {:?}", record.ended));
-            }
+            let [cause] = record.ended[..] else {
+                return Some(format!("{id} ended {:?}", record.ended));
+            };
             let phone = &self.phones[address];
-            // A far end that heard an answer must have had one from us; the other way round a
-            // lost call is possible, and AckTimeout or NoAnswer says so.
-            let lost = matches!(record.ended[0], EndCause::AckTimeout | EndCause::NoAnswer);
-            let cancelled = record.ended[0] == EndCause::Cancelled;
-            if phone.answered && !record.answered && !(record.outgoing && (cancelled || lost)) {
-                fail(&format!("{id} is answered for the far end only"));
+            // An end that heard an answer must have had one from the other. What may differ: the
+            // answer to a call we gave up on, and a 200 or BYE that never got through, which
+            // AckTimeout and NoAnswer tell.
+            let lost = matches!(cause, EndCause::AckTimeout | EndCause::NoAnswer);
+            let given_up = record.outgoing && (lost || cause == EndCause::Cancelled);
+            if phone.answered && !record.answered && !given_up {
+                return Some(format!("{id} is answered for the far end only"));
             }
             if record.answered && !phone.answered && !lost {
-                fail(&format!("{id} is answered for us only"));
+                return Some(format!("{id} is answered for us only"));
             }
         }
-        for (address, phone) in &self.phones {
-            if phone.belief != Belief::Over {
-                fail(&format!("{address} is still {:?}", phone.belief));
-            }
-        }
+        let unfinished = self
+            .phones
+            .iter()
+            .find(|(_, phone)| phone.belief != Belief::Over);
+        unfinished.map(|(address, phone)| format!("{address} is still {:?}", phone.belief))
     }
 }
 
 fn simulate(seeds: std::ops::Range<u64>, calls: u16, weather: Weather) {
     for seed in seeds {
-        let mut simulation = Simulation::new(seed, weather);
+        let mut simulation = Simulation::new(seed, weather, None);
         simulation.run(calls);
-        simulation.check();
+        let Some(fault) = simulation.fault() else {
+            continue;
+        };
+        let mut again = Simulation::new(seed, weather, Some(Vec::new()));
+        again.run(calls);
+        panic!(
+            "seed {seed}: {fault}\n{}",
+            again.log.unwrap_or_default().join("\n")
+        );
     }
 }
 
