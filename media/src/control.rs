@@ -176,6 +176,14 @@ pub enum LegCommand {
     BargeIn(Option<BargeInPolicy>),
     /// Install or remove the caller's listener.
     Listen(Option<Listener>),
+    /// Press a key towards the far end, after those pressed before: RTP events (RFC 4733) in place of
+    /// audio. Where none were negotiated, or 64 presses wait already, the press is counted as unsent.
+    Press {
+        /// Which key.
+        digit: Digit,
+        /// How long it is held, in milliseconds (40 to 1,300; taken to the nearest).
+        duration_ms: u32,
+    },
     /// Play the caller's decoded audio back on the speech bus (the `echo` agent).
     Loopback(bool),
 }

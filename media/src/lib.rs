@@ -13,6 +13,7 @@
 pub mod codec;
 pub mod concealment;
 pub mod control;
+mod digit_sender;
 pub mod jitter_buffer;
 pub mod leg;
 pub mod mixer;

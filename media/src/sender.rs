@@ -11,7 +11,10 @@
 use rtp_rs::{RtpPacketBuilder, Seq};
 
 use crate::codec::{Codec, CodecError, Encoder};
+use crate::control::Digit;
+use crate::digit_sender::DigitSender;
 use crate::mixer::MixedFrame;
+use crate::telephone_event::TelephoneEvent;
 
 /// Where an outgoing stream begins. All three should be random (RFC 3550 section 5.1); the caller
 /// chooses them, so that a test can.
@@ -30,6 +33,8 @@ pub struct StreamStart {
 pub struct Sender {
     codec: Codec,
     encoder: Encoder,
+    digits: DigitSender,
+    unsent_digits: u64,
     next: StreamStart,
     /// Set on the first packet and after a gap of unsent silence (RFC 3551 section 4.1).
     marker_due: bool,
@@ -75,6 +80,8 @@ impl Sender {
         Ok(Self {
             codec: *codec,
             encoder: Encoder::new(codec)?,
+            digits: DigitSender::new(None),
+            unsent_digits: 0,
             next: start,
             marker_due: true,
             frame: vec![0; codec.samples_per_frame()].into(),
@@ -99,9 +106,28 @@ impl Sender {
     pub fn switch_to(&mut self, codec: &Codec) -> Result<(), CodecError> {
         let mut other = Self::new(codec, self.next)?;
         other.marker_due = self.marker_due;
+        other.unsent_digits = self.unsent_digits;
         (other.packets, other.octets, other.failures) = (self.packets, self.octets, self.failures);
         *self = other;
         Ok(())
+    }
+
+    /// How digits are sent from now on; presses that wait are dropped.
+    pub fn set_telephone_event(&mut self, format: Option<TelephoneEvent>) {
+        self.digits = DigitSender::new(format);
+    }
+
+    /// Presses a key, after those pressed before.
+    pub fn press(&mut self, digit: Digit, duration_ms: u32) {
+        if !self.digits.press(digit, duration_ms) {
+            self.unsent_digits += 1;
+        }
+    }
+
+    /// Presses that could not be sent.
+    #[must_use]
+    pub fn unsent_digits(&self) -> u64 {
+        self.unsent_digits
     }
 
     /// The next 10 ms of the packet, to be written before [`push`](Self::push).
@@ -126,6 +152,9 @@ impl Sender {
     }
 
     fn finish_packet(&mut self, audible: bool) -> Filled {
+        if self.press_instead() {
+            return Filled::Complete;
+        }
         self.silent_run = if audible {
             0
         } else {
@@ -157,19 +186,44 @@ impl Sender {
             self.marker_due = true;
             return Filled::Unsent;
         }
-        self.datagram_length = RtpPacketBuilder::new()
+        let octets = payload.len() as u64;
+        let packet = RtpPacketBuilder::new()
             .payload_type(self.codec.payload_type_send.get())
             .ssrc(self.next.ssrc)
             .sequence(Seq::from(self.next.sequence))
             .timestamp(timestamp)
             .marked(std::mem::take(&mut self.marker_due))
             .payload(payload)
-            .build_into(&mut self.datagram)
-            .expect("the buffer holds a header and the longest payload");
+            .build_into(&mut self.datagram);
+        self.datagram_length = packet.expect("the buffer holds a header and the longest payload");
+        self.count_packet(octets);
+        Filled::Complete
+    }
+
+    /// While a key is pressed: builds its event in place of the packet's audio.
+    fn press_instead(&mut self) -> bool {
+        let ptime_ms = u32::from(self.codec.ptime_ms);
+        let Some(event) = self.digits.next(self.next.timestamp, ptime_ms) else { return false };
+        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.timestamp_step());
+        // Nobody heard what would have been here: the encoder begins its silence anew.
+        self.silent_run = 0;
+        let packet = RtpPacketBuilder::new()
+            .payload_type(event.payload_type)
+            .ssrc(self.next.ssrc)
+            .sequence(Seq::from(self.next.sequence))
+            .timestamp(event.timestamp)
+            .marked(event.marked)
+            .payload(&event.payload)
+            .build_into(&mut self.datagram);
+        self.datagram_length = packet.expect("the buffer holds a header and an event");
+        self.count_packet(event.payload.len() as u64);
+        true
+    }
+
+    fn count_packet(&mut self, octets: u64) {
         self.next.sequence = self.next.sequence.wrapping_add(1);
         self.packets += 1;
-        self.octets += payload.len() as u64;
-        Filled::Complete
+        self.octets += octets;
     }
 
     /// The datagram completed last.

@@ -108,6 +108,8 @@ pub struct LegStatistics {
     pub packets_sent: u64,
     /// Payload octets sent.
     pub octets_sent: u64,
+    /// Presses towards the far end that could not be sent as RTP events.
+    pub unsent_digits: u64,
     /// Slots of 10 ms that passed without a tick.
     pub missed_slots: u64,
     /// Datagrams from somebody who is not the far end.
@@ -177,6 +179,8 @@ impl Leg {
             also_accepted: config.also_accepted,
             ..ReceiverConfig::new(codec, config.telephone_event)
         })?;
+        let mut sender = Sender::new(&codec, config.stream)?;
+        sender.set_telephone_event(config.telephone_event);
         Ok(Self {
             clock: MediaClock::new(now),
             direction: config.direction,
@@ -189,7 +193,7 @@ impl Leg {
             silence: SilenceWatch::new(config.no_media_timeout, now),
             loopback: false,
             mixer: Mixer::new(rate, config.bounds),
-            sender: Sender::new(&codec, config.stream)?,
+            sender,
             barge_in: BargeIn::default(),
             recorder: None,
             events: EventQueue::new(),
@@ -271,6 +275,7 @@ impl Leg {
                 self.listener = listener
                     .map(|listener| ListenerTap::new(listener, self.codec.sample_rate_hz()));
             }
+            LegCommand::Press { digit, duration_ms } => self.sender.press(digit, duration_ms),
             LegCommand::Loopback(on) => self.loopback = on,
         }
     }
@@ -300,6 +305,7 @@ impl Leg {
             self.sender.switch_to(&agreed.codec)?;
             self.codec = agreed.codec;
         }
+        self.sender.set_telephone_event(agreed.telephone_event);
         self.far_end.redeclare(agreed.remote);
         self.direction = agreed.direction;
         self.silence.heard(now);
@@ -339,6 +345,7 @@ impl Leg {
             receiver: self.receiver.statistics(),
             packets_sent,
             octets_sent,
+            unsent_digits: self.sender.unsent_digits(),
             missed_slots: self.missed_slots,
             from_elsewhere: self.from_elsewhere,
             unwanted: self.unwanted,
