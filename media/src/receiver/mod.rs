@@ -462,7 +462,9 @@ impl Receiver {
     /// What was counted so far.
     #[must_use]
     pub fn statistics(&self) -> ReceiverStatistics {
+        let units_per_ms = u64::from(self.config.codec.clock_rate_hz() / 1_000);
         ReceiverStatistics {
+            left_out_ms: self.statistics.left_out_ms + self.buffer.skipped() / units_per_ms,
             lost: self.sequence.lost(),
             duplicate: self.sequence.duplicate,
             reordered: self.sequence.reordered,

@@ -331,6 +331,38 @@ fn the_sections_own_address_counts_and_bad_ones_are_refused() {
 }
 
 #[test]
+fn over_ipv6_both_sides_speak_ipv6() {
+    let local = LocalMedia {
+        address: "2001:db8::10".parse().unwrap(),
+        ..local()
+    };
+    let offer = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 2001:db8::7"]);
+    let negotiated = answer(&offer, &local).unwrap();
+    assert_eq!(
+        negotiated.remote,
+        Some("[2001:db8::7]:40000".parse().unwrap())
+    );
+    assert!(text(&negotiated.body).contains("\r\nc=IN IP6 2001:db8::10\r\n"));
+    let held = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 ::"]);
+    assert_eq!(answer(&held, &local).unwrap().remote, None);
+}
+
+#[test]
+fn wound_17_a_second_answer_to_one_offer_replaces_the_first() {
+    let mut ours = LocalDescription::new(local());
+    let offer = ours.offer();
+    let early = description(&["m=audio 40000 RTP/AVP 8", "a=sendonly"]);
+    let last = description(&["m=audio 40002 RTP/AVP 0"]);
+    assert_eq!(
+        ours.accept_answer(&offer, &early).unwrap().codec.kind,
+        CodecKind::Pcma
+    );
+    let negotiated = ours.accept_answer(&offer, &last).unwrap();
+    assert_eq!(negotiated.codec.kind, CodecKind::Pcmu);
+    assert_eq!(negotiated.remote.unwrap().port(), 40_002);
+}
+
+#[test]
 fn the_answer_repeats_the_offers_times() {
     let offer = parse(
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=3034423619 3042462419\r\n\
