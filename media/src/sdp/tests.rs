@@ -531,6 +531,37 @@ fn a_later_offer_of_ours_keeps_the_sections_and_the_numbers_of_the_dialog() {
 }
 
 #[test]
+fn wound_15_an_offer_of_ours_after_their_hold_is_a_full_and_fresh_one() {
+    let mut ours = LocalDescription::new(local());
+    ours.answer(&description(&["m=audio 40000 RTP/AVP 0", "a=sendonly"]))
+        .unwrap();
+    let body = text(&ours.offer().body);
+    assert!(
+        body.contains("m=audio 10000 RTP/AVP 111 0 8 101 110\r\n"),
+        "{body}"
+    );
+    assert!(body.contains("a=sendrecv\r\n"), "{body}");
+}
+
+#[test]
+fn wound_24_a_later_offer_without_the_codec_in_use_is_renegotiated_or_refused() {
+    let mut ours = LocalDescription::new(local());
+    let first = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 0 8"]))
+        .unwrap();
+    assert_eq!(first.codec.kind, CodecKind::Pcmu);
+    let second = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 8"]))
+        .unwrap();
+    assert_eq!(
+        (second.codec.kind, version(&second.body)),
+        (CodecKind::Pcma, 2)
+    );
+    let refused = ours.answer(&description(&["m=audio 40000 RTP/AVP 18"]));
+    assert_eq!(refused.unwrap_err().warning_code(), 305);
+}
+
+#[test]
 fn our_hold_is_an_offer_with_a_new_version() {
     let mut ours = LocalDescription::new(local());
     let first = ours.offer();
