@@ -134,13 +134,14 @@ impl Receiver {
         })
     }
 
-    /// Takes what a renegotiation changed. With the codec's kind unchanged the audio goes on without a
-    /// seam; with another one it begins anew. Counts and the digits not yet taken are kept.
+    /// Takes what a renegotiation changed. Where the decoder can go on (the same codec, or the other law
+    /// of G.711) the audio does, without a seam; with another codec it begins anew. Counts and the digits
+    /// not yet taken are kept.
     ///
     /// # Errors
     /// [`CodecError::Library`] when the codec library has no memory; nothing is changed then.
     pub fn renegotiate(&mut self, config: ReceiverConfig) -> Result<(), CodecError> {
-        if config.codec.kind == self.config.codec.kind {
+        if self.decoder.switch_to(config.codec.kind) {
             if let Some(event) = config.telephone_event {
                 self.digits.set_clock_rate_hz(event.clock_rate_hz);
             }
@@ -462,7 +463,9 @@ impl Receiver {
     /// What was counted so far.
     #[must_use]
     pub fn statistics(&self) -> ReceiverStatistics {
+        let units_per_ms = u64::from(self.config.codec.clock_rate_hz() / 1_000);
         ReceiverStatistics {
+            left_out_ms: self.statistics.left_out_ms + self.buffer.skipped() / units_per_ms,
             lost: self.sequence.lost(),
             duplicate: self.sequence.duplicate,
             reordered: self.sequence.reordered,

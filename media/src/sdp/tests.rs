@@ -331,6 +331,38 @@ fn the_sections_own_address_counts_and_bad_ones_are_refused() {
 }
 
 #[test]
+fn over_ipv6_both_sides_speak_ipv6() {
+    let local = LocalMedia {
+        address: "2001:db8::10".parse().unwrap(),
+        ..local()
+    };
+    let offer = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 2001:db8::7"]);
+    let negotiated = answer(&offer, &local).unwrap();
+    assert_eq!(
+        negotiated.remote,
+        Some("[2001:db8::7]:40000".parse().unwrap())
+    );
+    assert!(text(&negotiated.body).contains("\r\nc=IN IP6 2001:db8::10\r\n"));
+    let held = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 ::"]);
+    assert_eq!(answer(&held, &local).unwrap().remote, None);
+}
+
+#[test]
+fn wound_17_a_second_answer_to_one_offer_replaces_the_first() {
+    let mut ours = LocalDescription::new(local());
+    let offer = ours.offer();
+    let early = description(&["m=audio 40000 RTP/AVP 8", "a=sendonly"]);
+    let last = description(&["m=audio 40002 RTP/AVP 0"]);
+    assert_eq!(
+        ours.accept_answer(&offer, &early).unwrap().codec.kind,
+        CodecKind::Pcma
+    );
+    let negotiated = ours.accept_answer(&offer, &last).unwrap();
+    assert_eq!(negotiated.codec.kind, CodecKind::Pcmu);
+    assert_eq!(negotiated.remote.unwrap().port(), 40_002);
+}
+
+#[test]
 fn the_answer_repeats_the_offers_times() {
     let offer = parse(
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=3034423619 3042462419\r\n\
@@ -496,6 +528,37 @@ fn a_later_offer_of_ours_keeps_the_sections_and_the_numbers_of_the_dialog() {
         ours.accept_answer(&offer, &answer).unwrap().codec.kind,
         CodecKind::Pcmu
     );
+}
+
+#[test]
+fn wound_15_an_offer_of_ours_after_their_hold_is_a_full_and_fresh_one() {
+    let mut ours = LocalDescription::new(local());
+    ours.answer(&description(&["m=audio 40000 RTP/AVP 0", "a=sendonly"]))
+        .unwrap();
+    let body = text(&ours.offer().body);
+    assert!(
+        body.contains("m=audio 10000 RTP/AVP 111 0 8 101 110\r\n"),
+        "{body}"
+    );
+    assert!(body.contains("a=sendrecv\r\n"), "{body}");
+}
+
+#[test]
+fn wound_24_a_later_offer_without_the_codec_in_use_is_renegotiated_or_refused() {
+    let mut ours = LocalDescription::new(local());
+    let first = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 0 8"]))
+        .unwrap();
+    assert_eq!(first.codec.kind, CodecKind::Pcmu);
+    let second = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 8"]))
+        .unwrap();
+    assert_eq!(
+        (second.codec.kind, version(&second.body)),
+        (CodecKind::Pcma, 2)
+    );
+    let refused = ours.answer(&description(&["m=audio 40000 RTP/AVP 18"]));
+    assert_eq!(refused.unwrap_err().warning_code(), 305);
 }
 
 #[test]
