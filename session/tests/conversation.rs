@@ -412,7 +412,10 @@ async fn a_recogniser_that_panics_costs_one_utterance() {
     )
     .await;
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(*agent.turns.lock().unwrap(), [said("sales")]);
+    assert_eq!(
+        *agent.turns.lock().unwrap(),
+        [UserTurn::NotUnderstood, said("sales")]
+    );
 }
 
 #[tokio::test(start_paused = true)]

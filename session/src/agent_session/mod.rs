@@ -23,6 +23,7 @@ mod hearing;
 mod interruption;
 mod line;
 mod message;
+mod outlets;
 mod output;
 mod prompt_cache;
 pub(crate) mod resample;

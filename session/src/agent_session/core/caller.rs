@@ -32,18 +32,6 @@ pub(super) struct CallerSpeech {
     pub(super) long: bool,
 }
 
-/// What came of an utterance.
-enum Heard {
-    Words {
-        text: String,
-        confidence: f32,
-    },
-    /// Speech, but nothing expected.
-    Unknown,
-    /// The recogniser failed.
-    Nothing,
-}
-
 impl Session {
     pub(super) fn caller_started(&mut self, at_ms: u64, now: Instant) {
         if self.caller.is_some() {
@@ -207,48 +195,47 @@ impl Session {
         self.false_interruption(now);
     }
 
-    /// The recogniser's answer: a turn, an interruption, a backchannel, or nothing.
+    /// The recogniser's answer: a turn, an interruption, a backchannel, or nothing. A recogniser that
+    /// failed leaves the caller not understood, which the agent can at least say.
     pub(super) fn recognised(&mut self, result: Result<Recognition, ProviderError>, now: Instant) {
         let Some(job) = self.hearing.finish_job(&mut self.out) else {
             return;
         };
-        let heard = match result {
-            Ok(Recognition::Phrase { text, confidence })
-                if confidence >= self.config.interruption.min_confidence =>
-            {
-                Heard::Words { text, confidence }
-            }
-            Ok(Recognition::Phrase { .. } | Recognition::OutOfGrammar) => Heard::Unknown,
+        let words = match result {
+            Ok(Recognition::Phrase { text, confidence }) => Some((text, confidence)),
+            Ok(Recognition::OutOfGrammar) => None,
             Err(error) => {
                 self.provider_failed(error, now);
-                Heard::Nothing
+                None
             }
         };
+        let least = self.config.interruption.min_confidence;
+        let words = words.filter(|(_, confidence)| *confidence >= least);
         let held = self.speech.is_held();
         if !self.input_open && job.over.is_none() && !held {
             return self.no_words(job.stopped_at, now);
         }
         let audible = held || self.speech.audible().is_some();
-        match heard {
-            Heard::Words { text, confidence } if audible => {
-                if self.words_interrupt(&text, &job, held) {
+        match words {
+            Some((text, _))
+                if job.over.is_some() && audible && !self.words_interrupt(&text, &job, held) =>
+            {
+                let at = self.at(now);
+                let text = Pii::new(text);
+                self.event(SessionEvent::BackchannelDetected { text, at });
+                self.no_words(job.stopped_at, now);
+            }
+            Some((text, confidence)) => {
+                // Also what was said before the agent was heard: an answer, however short.
+                if audible {
                     self.confirm_interruption(now);
-                    self.accept_words(text, confidence, &job, now);
-                } else {
-                    let at = self.at(now);
-                    self.event(SessionEvent::BackchannelDetected {
-                        text: Pii::new(text),
-                        at,
-                    });
-                    self.no_words(job.stopped_at, now);
                 }
+                self.accept_words(text, confidence, &job, now);
             }
-            Heard::Words { text, confidence } => self.accept_words(text, confidence, &job, now),
-            Heard::Unknown if !audible => {
-                self.turn
-                    .add_unknown(job.stopped_at, self.caller_is_speaking());
-            }
-            Heard::Unknown | Heard::Nothing => self.no_words(job.stopped_at, now),
+            None if audible => self.no_words(job.stopped_at, now),
+            None => self
+                .turn
+                .add_unknown(job.stopped_at, self.caller_is_speaking()),
         }
     }
 
@@ -256,14 +243,10 @@ impl Session {
         self.caller.is_some_and(|caller| !caller.long)
     }
 
-    /// Whether words heard while the agent is audible stop it.
+    /// Whether words said over the agent stop it.
     fn words_interrupt(&self, text: &str, job: &Job, held: bool) -> bool {
         if !self.speech.is_interruptible() {
             return false;
-        }
-        // Said before the agent was heard: an answer, however short.
-        if job.over.is_none() {
-            return true;
         }
         let policy = &self.config.interruption;
         let long_enough = match policy.mode {

@@ -106,18 +106,33 @@ fn words_after_words_are_one_turn() {
 }
 
 #[test]
-fn a_recogniser_that_fails_ends_in_idle_and_is_reported() {
+fn a_recogniser_that_fails_is_reported_and_leaves_the_caller_not_understood() {
     let mut call = Fixture::listening(&["sales"]);
     call.caller_says(600);
-    call.recognised(Err(ProviderError::TimedOut(Duration::from_secs(5))));
     call.pass_ms(1_500);
     assert_eq!(call.states(), (A::Idle, U::Idle));
+    call.recognised(Err(ProviderError::TimedOut(Duration::from_secs(5))));
     assert!(
         call.events
             .iter()
             .any(|event| matches!(event, SessionEvent::ProviderFailed { .. }))
     );
-    assert!(call.turns.is_empty());
+    call.pass_ms(0);
+    assert_eq!(call.turns, [UserTurn::NotUnderstood]);
+}
+
+#[test]
+fn an_answer_recognised_under_speech_that_may_not_be_interrupted_is_a_turn_all_the_same() {
+    let mut call = Fixture::listening(&["sales"]);
+    call.caller_says(300);
+    call.say_with("Mind the gap.", QueueMode::Replace, false);
+    call.prepared(1_000);
+    call.started(call.last_epoch());
+    call.recognised(phrase("sales"));
+    call.pass_ms(375);
+    assert_eq!(call.turns, [said("sales")]);
+    assert!(call.flushes().is_empty());
+    assert_eq!(call.states().0, A::Speaking);
 }
 
 #[test]
