@@ -10,6 +10,8 @@
 const HOLD_MS: usize = 10;
 /// Silence is reached after this long, in milliseconds.
 pub const FADE_END_MS: usize = 60;
+/// Samples of 40 ms at the highest rate, 16 kHz.
+const LONGEST_HISTORY: usize = 640;
 /// Below this correlation with itself one period ago the sound has no pitch.
 const VOICED_CORRELATION: f32 = 0.5;
 
@@ -31,10 +33,10 @@ pub struct Concealment {
 }
 
 impl Concealment {
-    /// Concealment for audio of `sample_rate_hz`.
+    /// Concealment for audio of `sample_rate_hz`, 8,000 or 16,000.
     #[must_use]
     pub fn new(sample_rate_hz: u32) -> Self {
-        let samples_per_ms = sample_rate_hz as usize / 1_000;
+        let samples_per_ms = (sample_rate_hz as usize / 1_000).clamp(8, 16);
         Self {
             samples_per_ms,
             history: vec![0; 40 * samples_per_ms].into_boxed_slice(),
@@ -138,41 +140,58 @@ impl Concealment {
     }
 
     /// The lag from 5 to 15 ms at which the last 20 ms resemble themselves most; the longest one when
-    /// they do not, because a short stretch of noise repeated often is heard as a tone.
+    /// they do not, because a short stretch of noise repeated often is heard as a tone. Searched at half
+    /// the sample rate first.
     fn find_period(&self) -> usize {
         let (shortest, longest) = (5 * self.samples_per_ms, 15 * self.samples_per_ms);
         let window = 20 * self.samples_per_ms;
-        let coarse = (shortest..=longest)
-            .step_by(2)
-            .map(|lag| (self.likeness(lag, window, 2), lag))
-            .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        let Some((_, coarse)) = coarse else {
-            return longest;
-        };
-        let fine = (coarse.max(shortest + 1) - 1..=(coarse + 1).min(longest))
-            .map(|lag| (self.likeness(lag, window, 1), lag))
-            .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        match fine {
-            Some((likeness, lag)) if likeness >= VOICED_CORRELATION => lag,
-            Some(_) | None => longest,
+        let (mut whole, mut half) = ([0.0; LONGEST_HISTORY], [0.0; LONGEST_HISTORY / 2]);
+        let whole = &mut whole[..self.history.len()];
+        for (to, from) in whole.iter_mut().zip(&self.history) {
+            *to = f32::from(*from);
+        }
+        let half = &mut half[..self.history.len() / 2];
+        for (to, from) in half.iter_mut().zip(whole.iter().skip(1).step_by(2)) {
+            *to = *from;
+        }
+        let coarse = best_lag(half, window / 2, shortest / 2, longest / 2).0 * 2;
+        let near = (coarse - 1).max(shortest)..=(coarse + 1).min(longest);
+        let (lag, likeness) = best_lag(whole, window, *near.start(), *near.end());
+        if likeness >= VOICED_CORRELATION {
+            lag
+        } else {
+            longest
         }
     }
+}
 
-    /// The normalised correlation of the last `window` samples with those `lag` before, every `stride`th
-    /// sample taken: 1 for a repetition, 0 for unrelated sound or silence.
-    fn likeness(&self, lag: usize, window: usize, stride: usize) -> f32 {
-        let length = self.history.len();
-        let recent = &self.history[length - window..];
-        let earlier = &self.history[length - window - lag..length - lag];
-        let (mut product, mut energy, mut earlier_energy) = (0.0_f32, 1.0_f32, 1.0_f32);
-        for (a, b) in recent.iter().zip(earlier).step_by(stride) {
-            let (a, b) = (f32::from(*a), f32::from(*b));
-            product += a * b;
-            energy += a * a;
-            earlier_energy += b * b;
+/// The lag from `shortest` to `longest` at which the last `window` samples are most like those before
+/// them, and how much: the normalised correlation, 1 for a repetition, 0 for unrelated sound or silence.
+fn best_lag(samples: &[f32], window: usize, shortest: usize, longest: usize) -> (usize, f32) {
+    let length = samples.len();
+    let recent = &samples[length - window..];
+    let energy = product(recent, recent) + 1.0;
+    let mut best = (longest, f32::MIN);
+    for lag in shortest..=longest {
+        let earlier = &samples[length - window - lag..length - lag];
+        let likeness =
+            product(recent, earlier) / (energy * (product(earlier, earlier) + 1.0)).sqrt();
+        if likeness > best.1 {
+            best = (lag, likeness);
         }
-        product / (energy * earlier_energy).sqrt()
     }
+    best
+}
+
+/// The sum of products, in eight partial sums so that it can be computed eight at a time.
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum()
 }
 
 #[cfg(test)]

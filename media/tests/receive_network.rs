@@ -5,6 +5,7 @@ mod lossy_network;
 use lossy_network::*;
 use offhook_media::codec::CodecKind;
 use offhook_media::receiver::FrameOrigin;
+use proptest::prelude::*;
 
 #[test]
 fn over_a_perfect_network_every_sample_plays_once_within_30_ms() {
@@ -263,4 +264,37 @@ fn late_ticks_of_the_media_thread_do_not_move_playout() {
         (0, 0),
         "{statistics:?}"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn over_any_network_audio_keeps_its_order_and_nothing_plays_twice(
+        loss in 0.0..0.3,
+        burst in 1_u32..6,
+        duplicates in 0.0..0.2,
+        jitter_ms in 0_u64..100,
+        held_back in 0.0..0.2,
+        drift_ppm in -200.0..200.0,
+        ptime_tens in 1_u64..=6,
+        phase_us in 0_i64..10_000,
+        seed in any::<u64>(),
+    ) {
+        let network = Network { loss, burst, duplicates, jitter_ms, held_back, drift_ppm };
+        let mut receiver = receiver(CodecKind::Pcmu);
+        let heard = run(&mut receiver, &voice(10, ptime_tens * 10, network, seed), phase_us);
+        let played: Vec<u64> = heard
+            .iter()
+            .filter(|h| h.origin == FrameOrigin::Played)
+            .filter_map(|h| number_of(&h.samples))
+            .collect();
+        for pair in played.windows(2) {
+            let step = (pair[1] + RANGE - pair[0]) % RANGE;
+            prop_assert!((1..RANGE / 2).contains(&step), "{} after {}", pair[1], pair[0]);
+        }
+        let statistics = receiver.statistics();
+        prop_assert_eq!(statistics.refused, 0);
+        prop_assert!(statistics.delay_target_ms <= 200);
+    }
 }

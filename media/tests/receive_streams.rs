@@ -201,8 +201,9 @@ fn before_the_first_packet_there_is_silence_and_after_the_last_it_returns() {
 }
 
 #[test]
-fn a_renegotiation_without_a_new_codec_is_not_heard() {
-    let packets = stream(0..200, plain);
+fn a_renegotiation_within_g711_is_not_heard() {
+    let mut packets = stream(0..100, plain);
+    packets.extend(stream(100..200, |n| (8, n as u16, n as u32 * 160, SSRC)));
     let mut receiver = receiver(CodecKind::Pcmu);
     let now = beginning();
     let mut frame = [0; 80];

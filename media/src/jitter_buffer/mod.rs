@@ -21,15 +21,15 @@
 
 mod delay_spread;
 mod packet_store;
+mod timeline;
 
 use std::time::Duration;
 
 use crate::codec::CodecKind;
 use delay_spread::DelaySpread;
 use packet_store::PacketStore;
+use timeline::{Placing, Timeline};
 
-/// A transit time this far off the base is no delay but another clock, in microseconds.
-const DISCONTINUITY_US: i64 = 1_000_000;
 /// After this long without a packet the path's delay is measured anew, in microseconds.
 const IDLE_US: i64 = 500_000;
 /// Packets that come too late in a row before the path is taken for another one.
@@ -127,15 +127,11 @@ pub enum Excess {
 /// The adaptive jitter buffer.
 #[derive(Debug)]
 pub struct JitterBuffer {
-    clock_rate_hz: i64,
+    timeline: Timeline,
     minimum_us: i64,
     maximum_us: i64,
     store: PacketStore,
     spread: DelaySpread,
-    /// A timestamp and its position.
-    reference: Option<(u32, i64)>,
-    /// A position whose transit time is out of all proportion, until a second one confirms it.
-    suspect: Option<(i64, u32)>,
     last_arrival_us: i64,
     highest: i64,
     /// The lowest sequence number that may still play.
@@ -162,13 +158,11 @@ impl JitterBuffer {
     ) -> Self {
         let microseconds = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
         Self {
-            clock_rate_hz: i64::from(clock_rate_hz),
+            timeline: Timeline::new(clock_rate_hz),
             minimum_us: microseconds(minimum),
             maximum_us: microseconds(maximum.max(minimum)),
             store: PacketStore::new(capacity_bytes),
             spread: DelaySpread::new(),
-            reference: None,
-            suspect: None,
             last_arrival_us: 0,
             highest: i64::MIN,
             next_sequence: i64::MIN,
@@ -207,10 +201,17 @@ impl JitterBuffer {
     }
 
     fn insert_audio(&mut self, packet: &Arrival<'_>, in_order: bool) -> Insertion {
-        let Some(position) = self.place(packet, in_order) else {
+        let placing = Placing {
+            timestamp: packet.timestamp,
+            arrival_us: packet.arrival_us,
+            new_source: packet.new_source,
+            in_order,
+            base_us: self.spread.base(),
+        };
+        let Some(position) = self.timeline.place(placing, self.end_of_waiting()) else {
             return Insertion::Late;
         };
-        let transit = packet.arrival_us - self.microseconds(position);
+        let transit = packet.arrival_us - self.timeline.microseconds(position);
         if self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit) {
             self.spread.forget();
         }
@@ -241,42 +242,6 @@ impl JitterBuffer {
         } else {
             Insertion::Late
         }
-    }
-
-    /// The packet's position. Where its timestamp is out of all proportion to its arrival, the stream
-    /// goes on as if the packet had come in no time: at once behind its predecessor, or when a second
-    /// packet confirms the jump; `None` until then.
-    fn place(&mut self, packet: &Arrival<'_>, in_order: bool) -> Option<i64> {
-        let Some((timestamp, position)) = self.reference else {
-            self.reference = Some((packet.timestamp, 0));
-            return Some(0);
-        };
-        let step = packet.timestamp.wrapping_sub(timestamp).cast_signed();
-        let counted = position + i64::from(step);
-        let off = self.spread.base().map_or(0, |base| {
-            packet.arrival_us - self.microseconds(counted) - base
-        });
-        let position = if packet.new_source || off.abs() > DISCONTINUITY_US {
-            let confirmed = self.suspect.is_some_and(|(arrival_us, timestamp)| {
-                let theirs = i64::from(packet.timestamp.wrapping_sub(timestamp).cast_signed());
-                let ours = packet.arrival_us - arrival_us;
-                (self.microseconds(theirs) - ours).abs() < DISCONTINUITY_US / 4
-            });
-            if !(packet.new_source || in_order || confirmed) {
-                self.suspect = Some((packet.arrival_us, packet.timestamp));
-                return None;
-            }
-            let base = self.spread.base().unwrap_or(0);
-            let seamless = (packet.arrival_us - base) * self.clock_rate_hz / 1_000_000;
-            // Never over audio that waits.
-            self.suspect = None;
-            seamless.max(self.end_of_waiting())
-        } else {
-            counted
-        };
-        self.suspect = None;
-        self.reference = Some((packet.timestamp, position));
-        Some(position)
     }
 
     /// Whether the first packet after silence shows that the path's delay is to be measured anew: it
@@ -317,8 +282,8 @@ impl JitterBuffer {
         if below_us > 0 {
             return Next::Stretch;
         }
-        let tick = self.clock_rate_hz / 100;
-        let wobble = self.wobble();
+        let tick = self.timeline.tick();
+        let wobble = self.timeline.wobble();
         while let Some(waiting) = self.store.first(self.next_sequence, self.highest).copied() {
             let PayloadKind::Audio(kind) = waiting.kind else {
                 // A pause behind a gap is over when the audio behind it is due.
@@ -391,7 +356,7 @@ impl JitterBuffer {
         };
         self.store.get(self.next_sequence).is_some_and(|waiting| {
             matches!(waiting.kind, PayloadKind::Audio(_))
-                && waiting.position - cursor < self.wobble()
+                && waiting.position - cursor < self.timeline.wobble()
         })
     }
 
@@ -444,7 +409,7 @@ impl JitterBuffer {
     fn delay_us(&self, now_us: i64, pending: u32) -> i64 {
         let base = self.spread.base().unwrap_or(now_us);
         let played = self.cursor.unwrap_or(0) - i64::from(pending);
-        now_us - base - self.microseconds(played)
+        now_us - base - self.timeline.microseconds(played)
     }
 
     /// Begins with the first waiting packet once it has waited for the target delay.
@@ -455,7 +420,7 @@ impl JitterBuffer {
             .filter_map(|sequence| self.store.get(sequence))
             .find(|waiting| matches!(waiting.kind, PayloadKind::Audio(_)))?;
         let (sequence, position) = (first.sequence, first.position);
-        if now_us - base - self.microseconds(position) < self.target_us() {
+        if now_us - base - self.timeline.microseconds(position) < self.target_us() {
             return None;
         }
         self.next_sequence = sequence;
@@ -470,7 +435,7 @@ impl JitterBuffer {
         if above_us <= SKIP_ABOVE_US {
             return cursor;
         }
-        let units = above_us * self.clock_rate_hz / 1_000_000;
+        let units = self.timeline.units(above_us);
         self.skipped += units.unsigned_abs();
         cursor + units
     }
@@ -492,14 +457,5 @@ impl JitterBuffer {
             .filter_map(|sequence| self.store.get(sequence))
             .find(|waiting| matches!(waiting.kind, PayloadKind::Audio(_)))
             .map(|waiting| waiting.position)
-    }
-
-    /// Timestamps taken from a clock wobble; a step below this is no gap and no overlap.
-    fn wobble(&self) -> i64 {
-        self.clock_rate_hz / 125
-    }
-
-    fn microseconds(&self, units: i64) -> i64 {
-        units.saturating_mul(1_000_000) / self.clock_rate_hz
     }
 }

@@ -12,6 +12,9 @@
 
 mod decoded;
 mod sequence;
+mod statistics;
+
+pub use statistics::{PacketError, ReceiverStatistics};
 
 use std::time::{Duration, Instant};
 
@@ -77,54 +80,6 @@ pub enum FrameOrigin {
     Silence,
 }
 
-/// Why a packet was refused. Counted in [`ReceiverStatistics::refused`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PacketError {
-    /// No RTP packet (RFC 3550 section 5.1), or one of more than 1,500 bytes.
-    #[error("no RTP packet")]
-    Malformed,
-    /// A payload type nobody negotiated.
-    #[error("payload type {0} was not negotiated")]
-    UnknownPayloadType(u8),
-    /// An empty payload, one that is too large, or one that is no packet of the codec.
-    #[error("payload of {0} bytes is none of the codec's")]
-    BadPayload(usize),
-    /// A sequence number far from the stream's; a second one in order would be believed.
-    #[error("sequence number {0} is far from the stream's")]
-    Suspect(u16),
-}
-
-/// What a receiver counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReceiverStatistics {
-    /// Valid packets, duplicates included.
-    pub received: u64,
-    /// Packets that never came, by sequence number.
-    pub lost: u64,
-    /// Packets that came after their turn.
-    pub late: u64,
-    /// Packets that came twice.
-    pub duplicate: u64,
-    /// Packets that came after a younger one.
-    pub reordered: u64,
-    /// Datagrams refused (see [`PacketError`]).
-    pub refused: u64,
-    /// Digits dropped because nobody took them.
-    pub dropped_digits: u64,
-    /// Audio invented where some was missing, in milliseconds.
-    pub concealed_ms: u64,
-    /// Audio invented to lengthen the playout delay, in milliseconds.
-    pub stretched_ms: u64,
-    /// Audio left out to shorten the playout delay, in milliseconds.
-    pub left_out_ms: u64,
-    /// Interarrival jitter, in microseconds (RFC 3550 section A.8).
-    pub jitter_us: u32,
-    /// The playout delay aimed at, in milliseconds.
-    pub delay_target_ms: u32,
-    /// When the last valid packet arrived.
-    pub last_packet: Option<Instant>,
-}
-
 /// From RTP packets to 10 ms frames.
 #[derive(Debug)]
 pub struct Receiver {
@@ -179,13 +134,14 @@ impl Receiver {
         })
     }
 
-    /// Takes what a renegotiation changed. With the codec's kind unchanged the audio goes on without a
-    /// seam; with another one it begins anew. Counts and the digits not yet taken are kept.
+    /// Takes what a renegotiation changed. Where the decoder can go on (the same codec, or the other law
+    /// of G.711) the audio does, without a seam; with another codec it begins anew. Counts and the digits
+    /// not yet taken are kept.
     ///
     /// # Errors
     /// [`CodecError::Library`] when the codec library has no memory; nothing is changed then.
     pub fn renegotiate(&mut self, config: ReceiverConfig) -> Result<(), CodecError> {
-        if config.codec.kind == self.config.codec.kind {
+        if self.decoder.switch_to(config.codec.kind) {
             if let Some(event) = config.telephone_event {
                 self.digits.set_clock_rate_hz(event.clock_rate_hz);
             }
@@ -507,7 +463,9 @@ impl Receiver {
     /// What was counted so far.
     #[must_use]
     pub fn statistics(&self) -> ReceiverStatistics {
+        let units_per_ms = u64::from(self.config.codec.clock_rate_hz() / 1_000);
         ReceiverStatistics {
+            left_out_ms: self.statistics.left_out_ms + self.buffer.skipped() / units_per_ms,
             lost: self.sequence.lost(),
             duplicate: self.sequence.duplicate,
             reordered: self.sequence.reordered,

@@ -5,7 +5,7 @@ use sdp_types::Media;
 use super::formats::{self, Format};
 use super::writing::{self, AudioSection};
 use super::{LocalMedia, Negotiated, SessionDescription, Unacceptable};
-use crate::codec::{Codec, CodecKind, OpusSettings, PayloadType};
+use crate::codec::{Codec, CodecKind, PayloadType};
 use crate::telephone_event::TelephoneEvent;
 
 /// Answers `offer`: one codec, the first of ours that they offer, with their payload type numbers;
@@ -24,7 +24,7 @@ pub fn answer(offer: &SessionDescription, local: &LocalMedia) -> Result<Negotiat
         payload_type_send: audio.payload_type,
         payload_type_receive: audio.payload_type,
         ptime_ms: formats::ptime_ms(audio.media, audio.kind, local.ptime_ms),
-        opus: OpusSettings::default(),
+        opus: formats::opus_settings(audio.media, audio.payload_type),
     };
     let telephone_event =
         audio

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use sdp_types::{Attribute, Connection, Media, Session};
 
 use super::{Direction, LocalMedia, Unacceptable};
-use crate::codec::{CodecKind, PayloadType};
+use crate::codec::{CodecKind, OpusSettings, PayloadType};
 
 /// What a payload type stands for, as far as we care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +189,32 @@ pub(super) fn ptime_ms(media: &Media, codec: CodecKind, wish_ms: u8) -> u8 {
     let wished = milliseconds("ptime").unwrap_or(u32::from(wish_ms));
     let capped = milliseconds("maxptime").map_or(wished, |maximum| wished.min(maximum));
     codec.permitted_ptime_ms(capped)
+}
+
+/// How to encode Opus for whoever wrote `media` (RFC 7587 section 6.1): no more bits than it wants, and
+/// copies of earlier packets only if it can use them.
+pub(super) fn opus_settings(media: &Media, payload_type: PayloadType) -> OpusSettings {
+    let wished = OpusSettings::default();
+    let stated = values(&media.attributes, "fmtp").find_map(|value| {
+        let (number, parameters) = value.trim().split_once(' ')?;
+        (number.parse() == Ok(payload_type.get())).then_some(parameters)
+    });
+    let parameter = |name: &str| {
+        stated?.split(';').find_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
+            key.trim()
+                .eq_ignore_ascii_case(name)
+                .then_some(value.trim())
+        })
+    };
+    let most = parameter("maxaveragebitrate").and_then(|value| value.parse().ok());
+    OpusSettings {
+        bitrate: most.map_or(wished.bitrate, |most: u32| {
+            wished.bitrate.min(most.max(6_000))
+        }),
+        fec: wished.fec && parameter("useinbandfec") == Some("1"),
+        ..wished
+    }
 }
 
 fn values<'a>(attributes: &'a [Attribute], name: &'a str) -> impl Iterator<Item = &'a str> {

@@ -48,12 +48,35 @@ pub fn parse(bytes: &[u8]) -> Result<SessionDescription, SdpError> {
     if bytes.len() > MAXIMUM_BYTES {
         return Err(SdpError::TooLarge(bytes.len()));
     }
-    let session =
-        sdp_types::Session::parse(bytes).map_err(|error| SdpError::Syntax(error.to_string()))?;
+    let session = sdp_types::Session::parse(bytes)
+        .or_else(|error| sdp_types::Session::parse(&needed_lines(bytes)).map_err(|_| error))
+        .map_err(|error| SdpError::Syntax(error.to_string()))?;
     if session.medias.len() > MAXIMUM_MEDIA {
         return Err(SdpError::TooManyMedia(session.medias.len()));
     }
     Ok(SessionDescription { session })
+}
+
+/// The lines we read, their words one space apart: a name in Latin-1 or an odd bandwidth is no reason to
+/// refuse a call.
+fn needed_lines(bytes: &[u8]) -> Vec<u8> {
+    let mut needed = Vec::with_capacity(bytes.len());
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        if matches!(line, [b'v' | b'c' | b't' | b'm' | b'a', b'=', ..]) {
+            let words = line
+                .split(|byte| *byte == b' ')
+                .filter(|word| !word.is_empty());
+            for (index, word) in words.enumerate() {
+                if index > 0 {
+                    needed.push(b' ');
+                }
+                needed.extend_from_slice(word);
+            }
+            needed.extend_from_slice(b"\r\n");
+        }
+    }
+    needed
 }
 
 /// Why bytes are no session description. The sender's fault; a request carrying it is a 400.

@@ -5,7 +5,7 @@ use sdp_types::Media;
 use super::formats::{self, Format};
 use super::writing::{self, AudioSection};
 use super::{LocalMedia, Negotiated, SessionDescription, Unacceptable};
-use crate::codec::{Codec, OpusSettings, PayloadType};
+use crate::codec::{Codec, PayloadType};
 use crate::telephone_event::TelephoneEvent;
 
 /// An offer of ours, kept until it is answered.
@@ -154,7 +154,7 @@ pub fn accept_answer(
             payload_type_send,
             payload_type_receive,
             ptime_ms: formats::ptime_ms(media, kind, offer.local.ptime_ms),
-            opus: OpusSettings::default(),
+            opus: formats::opus_settings(media, payload_type_send),
         },
         telephone_event,
         remote,

@@ -331,6 +331,38 @@ fn the_sections_own_address_counts_and_bad_ones_are_refused() {
 }
 
 #[test]
+fn over_ipv6_both_sides_speak_ipv6() {
+    let local = LocalMedia {
+        address: "2001:db8::10".parse().unwrap(),
+        ..local()
+    };
+    let offer = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 2001:db8::7"]);
+    let negotiated = answer(&offer, &local).unwrap();
+    assert_eq!(
+        negotiated.remote,
+        Some("[2001:db8::7]:40000".parse().unwrap())
+    );
+    assert!(text(&negotiated.body).contains("\r\nc=IN IP6 2001:db8::10\r\n"));
+    let held = description(&["m=audio 40000 RTP/AVP 0", "c=IN IP6 ::"]);
+    assert_eq!(answer(&held, &local).unwrap().remote, None);
+}
+
+#[test]
+fn wound_17_a_second_answer_to_one_offer_replaces_the_first() {
+    let mut ours = LocalDescription::new(local());
+    let offer = ours.offer();
+    let early = description(&["m=audio 40000 RTP/AVP 8", "a=sendonly"]);
+    let last = description(&["m=audio 40002 RTP/AVP 0"]);
+    assert_eq!(
+        ours.accept_answer(&offer, &early).unwrap().codec.kind,
+        CodecKind::Pcma
+    );
+    let negotiated = ours.accept_answer(&offer, &last).unwrap();
+    assert_eq!(negotiated.codec.kind, CodecKind::Pcmu);
+    assert_eq!(negotiated.remote.unwrap().port(), 40_002);
+}
+
+#[test]
 fn the_answer_repeats_the_offers_times() {
     let offer = parse(
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=3034423619 3042462419\r\n\
@@ -353,6 +385,27 @@ fn control_connections_and_unknown_attributes_are_ignored_politely() {
     ]);
     assert_eq!(negotiated.codec.kind, CodecKind::Pcmu);
     assert!(!text(&negotiated.body).contains("rtcp"));
+}
+
+#[test]
+fn opus_is_encoded_as_the_far_end_wants_it() {
+    let opus = |parameters: &str| {
+        let fmtp = format!("a=fmtp:96 {parameters}");
+        answered(&["m=audio 4 RTP/AVP 96", "a=rtpmap:96 opus/48000/2", &fmtp])
+            .codec
+            .opus
+    };
+    assert_eq!(
+        opus("minptime=10; useinbandfec=1"),
+        crate::codec::OpusSettings::default()
+    );
+    assert!(!opus("minptime=10").fec);
+    assert_eq!(
+        opus("useinbandfec=1;maxaveragebitrate=16000").bitrate,
+        16_000
+    );
+    assert_eq!(opus("maxaveragebitrate=0").bitrate, 6_000);
+    assert_eq!(opus("maxaveragebitrate=510000").bitrate, 28_000);
 }
 
 #[test]
@@ -478,6 +531,37 @@ fn a_later_offer_of_ours_keeps_the_sections_and_the_numbers_of_the_dialog() {
 }
 
 #[test]
+fn wound_15_an_offer_of_ours_after_their_hold_is_a_full_and_fresh_one() {
+    let mut ours = LocalDescription::new(local());
+    ours.answer(&description(&["m=audio 40000 RTP/AVP 0", "a=sendonly"]))
+        .unwrap();
+    let body = text(&ours.offer().body);
+    assert!(
+        body.contains("m=audio 10000 RTP/AVP 111 0 8 101 110\r\n"),
+        "{body}"
+    );
+    assert!(body.contains("a=sendrecv\r\n"), "{body}");
+}
+
+#[test]
+fn wound_24_a_later_offer_without_the_codec_in_use_is_renegotiated_or_refused() {
+    let mut ours = LocalDescription::new(local());
+    let first = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 0 8"]))
+        .unwrap();
+    assert_eq!(first.codec.kind, CodecKind::Pcmu);
+    let second = ours
+        .answer(&description(&["m=audio 40000 RTP/AVP 8"]))
+        .unwrap();
+    assert_eq!(
+        (second.codec.kind, version(&second.body)),
+        (CodecKind::Pcma, 2)
+    );
+    let refused = ours.answer(&description(&["m=audio 40000 RTP/AVP 18"]));
+    assert_eq!(refused.unwrap_err().warning_code(), 305);
+}
+
+#[test]
 fn our_hold_is_an_offer_with_a_new_version() {
     let mut ours = LocalDescription::new(local());
     let first = ours.offer();
@@ -523,6 +607,40 @@ fn a_description_too_large_or_with_too_many_sections_is_refused() {
     let many = format!("v=0\r\n{}", "m=audio 1 RTP/AVP 0\r\n".repeat(40));
     assert_eq!(parse(many.as_bytes()), Err(SdpError::TooManyMedia(40)));
     assert!(matches!(parse(b"GET / HTTP/1.1"), Err(SdpError::Syntax(_))));
+}
+
+#[test]
+fn oddities_in_lines_we_do_not_read_are_no_reason_to_refuse() {
+    for odd in [
+        "s=B\u{fc}ro",
+        "o=- 1 99999999999999999999999 IN IP4 1.2.3.4",
+        "b=AS:64.5",
+        "i=one\r\ni=two",
+        "z=now",
+    ] {
+        let mut bytes = format!("v=0\r\n{odd}\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n").into_bytes();
+        bytes.extend(b"m=audio  40000   RTP/AVP 0  8 \r\n\r\n\r\n");
+        // The first as Latin-1 would have it.
+        bytes.retain(|byte| *byte != 0xC3);
+        let negotiated = answer(&parse(&bytes).unwrap(), &local()).unwrap();
+        assert_eq!(negotiated.remote.unwrap().port(), 40_000, "{odd}");
+    }
+}
+
+#[test]
+fn offers_of_real_clients_are_answered() {
+    let sipp = "v=0\r\no=user1 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\n\
+        t=0 0\r\nm=audio 6000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
+    let softphone = "v=0\r\no=- 3909 2041 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+        a=tool:softphone 1.0\r\nm=audio 16480 RTP/AVP 96 0 8 101\r\nb=AS:125\r\n\
+        a=rtpmap:96 opus/48000/2\r\na=fmtp:96 stereo=1;sprop-stereo=1;useinbandfec=1\r\n\
+        a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+        a=fmtp:101 0-15\r\na=rtcp:16481\r\na=rtcp-mux\r\na=sendrecv\r\na=label:1\r\n\
+        a=ssrc:3390 cname:sip:a@b\r\na=ptime:20\r\nm=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n";
+    for (offer, kind) in [(sipp, CodecKind::Pcmu), (softphone, CodecKind::Opus)] {
+        let negotiated = answer(&parse(offer.as_bytes()).unwrap(), &local()).unwrap();
+        assert_eq!(negotiated.codec.kind, kind);
+    }
 }
 
 /// Lines of real descriptions, to be shuffled and bent.
