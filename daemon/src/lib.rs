@@ -3,6 +3,7 @@
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod flow_file;
 pub mod media_driver;
 pub mod sip_driver;
 pub mod speech_worker;

@@ -36,7 +36,11 @@ fn send(process_id: u32, signal: i32) {
 async fn a_text_is_spoken_in_each_voice() {
     let speech = SpeechWorker::start(&config());
     for voice in [Voice::Slt, Voice::Rms, Voice::Awb, Voice::Kal] {
-        let audio = speech.with_voice(voice).synthesise("Good morning.").await.unwrap();
+        let audio = speech
+            .with_voice(voice)
+            .synthesise("Good morning.")
+            .await
+            .unwrap();
         assert_eq!(audio.sample_rate_hz, 16_000, "{voice:?}");
         let seconds = audio.duration().as_secs_f64();
         assert!((0.4..3.0).contains(&seconds), "{voice:?} took {seconds} s");
@@ -47,7 +51,18 @@ async fn a_text_is_spoken_in_each_voice() {
 #[tokio::test]
 async fn texts_that_hold_no_speech_are_refused_or_silent_and_the_process_lives() {
     let speech = SpeechWorker::start(&config());
-    for text in ["", " ", "\0", "…", "😀", "<speak>&lt;", "%s%n%s", &"a".repeat(100), &"a".repeat(3_000), &"word ".repeat(2_000)] {
+    for text in [
+        "",
+        " ",
+        "\0",
+        "…",
+        "😀",
+        "<speak>&lt;",
+        "%s%n%s",
+        &"a".repeat(100),
+        &"a".repeat(3_000),
+        &"word ".repeat(2_000),
+    ] {
         match speech.synthesise(text).await {
             Ok(_) | Err(ProviderError::Refused(_)) => {}
             Err(other) => panic!("{:?}: {other}", &text[..text.len().min(20)]),
@@ -62,7 +77,9 @@ async fn texts_that_hold_no_speech_are_refused_or_silent_and_the_process_lives()
 async fn a_process_killed_in_the_middle_of_a_request_fails_that_request_only() {
     let speech = SpeechWorker::start(&config());
     speech.ready(Role::Synthesis).await.unwrap();
-    let [victim] = speech.process_ids(Role::Synthesis)[..] else { panic!("one process") };
+    let [victim] = speech.process_ids(Role::Synthesis)[..] else {
+        panic!("one process")
+    };
     send(victim, libc::SIGSTOP);
     let stopped = tokio::spawn({
         let speech = speech.clone();
@@ -81,7 +98,10 @@ async fn a_process_killed_in_the_middle_of_a_request_fails_that_request_only() {
     }
     send(victim, libc::SIGKILL);
     let died = stopped.await.unwrap().unwrap_err();
-    assert!(matches!(&died, ProviderError::Died(how) if how.contains("signal: 9")), "{died}");
+    assert!(
+        matches!(&died, ProviderError::Died(how) if how.contains("signal: 9")),
+        "{died}"
+    );
     waiting.await.unwrap().unwrap();
     assert_ne!(speech.process_ids(Role::Synthesis), [victim]);
 }
@@ -90,7 +110,9 @@ async fn a_process_killed_in_the_middle_of_a_request_fails_that_request_only() {
 async fn a_process_killed_while_idle_is_replaced_before_anybody_asks() {
     let speech = SpeechWorker::start(&config());
     speech.ready(Role::Recognition).await.unwrap();
-    let [victim] = speech.process_ids(Role::Recognition)[..] else { panic!("one process") };
+    let [victim] = speech.process_ids(Role::Recognition)[..] else {
+        panic!("one process")
+    };
     send(victim, libc::SIGKILL);
     let started = Instant::now();
     loop {
@@ -98,7 +120,10 @@ async fn a_process_killed_while_idle_is_replaced_before_anybody_asks() {
             [other] if other != victim => break,
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "it was not replaced");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it was not replaced"
+        );
     }
 }
 
@@ -109,7 +134,9 @@ async fn a_process_that_hangs_times_out_its_request_and_the_next_is_served_by_an
         ..config()
     });
     speech.ready(Role::Recognition).await.unwrap();
-    let [victim] = speech.process_ids(Role::Recognition)[..] else { panic!("one process") };
+    let [victim] = speech.process_ids(Role::Recognition)[..] else {
+        panic!("one process")
+    };
     send(victim, libc::SIGSTOP);
     let silence = Audio {
         sample_rate_hz: 8_000,
@@ -149,9 +176,21 @@ async fn missing_libraries_are_named_with_their_packages() {
         ..config()
     });
     let voice = speech.synthesise("Anybody?").await.unwrap_err().to_string();
-    assert!(voice.starts_with("unavailable") && voice.contains("libflite.so.1") && voice.contains("libflite1"), "{voice}");
-    let recogniser = speech.ready(Role::Recognition).await.unwrap_err().to_string();
-    assert!(recogniser.contains("libsphinxbase.so.3") && recogniser.contains("libsphinxbase3"), "{recogniser}");
+    assert!(
+        voice.starts_with("unavailable")
+            && voice.contains("libflite.so.1")
+            && voice.contains("libflite1"),
+        "{voice}"
+    );
+    let recogniser = speech
+        .ready(Role::Recognition)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        recogniser.contains("libsphinxbase.so.3") && recogniser.contains("libsphinxbase3"),
+        "{recogniser}"
+    );
     // And again, at once, also while the next start is awaited.
     let asked = Instant::now();
     speech.synthesise("Anybody?").await.unwrap_err();
@@ -164,8 +203,15 @@ async fn a_missing_model_is_named_with_its_package() {
         model_folder: PathBuf::from("/nowhere/model"),
         ..config()
     });
-    let error = speech.ready(Role::Recognition).await.unwrap_err().to_string();
-    assert!(error.contains("/nowhere/model/en-us") && error.contains("pocketsphinx-en-us"), "{error}");
+    let error = speech
+        .ready(Role::Recognition)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/nowhere/model/en-us") && error.contains("pocketsphinx-en-us"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -175,7 +221,10 @@ async fn a_program_that_cannot_be_run_is_named() {
         ..config()
     });
     let error = speech.ready(Role::Synthesis).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Unavailable(reason) if reason.contains("/nowhere/offhook")), "{error}");
+    assert!(
+        matches!(&error, ProviderError::Unavailable(reason) if reason.contains("/nowhere/offhook")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -185,9 +234,21 @@ async fn words_the_recogniser_does_not_know_and_grammar_in_a_phrase_are_refused_
         sample_rate_hz: 8_000,
         samples: Arc::from(vec![0; 8_000]),
     };
-    for (phrase, named) in [("call offhookery", "offhookery"), ("yes | <NULL>", "|"), ("Yes", "Yes"), ("", "empty"), ("yes\0", "yes")] {
-        let error = speech.recognise(second.clone(), &grammar(&["no", phrase])).await.unwrap_err();
-        assert!(matches!(&error, ProviderError::Refused(reason) if reason.contains(named)), "{phrase}: {error}");
+    for (phrase, named) in [
+        ("call offhookery", "offhookery"),
+        ("yes | <NULL>", "|"),
+        ("Yes", "Yes"),
+        ("", "empty"),
+        ("yes\0", "yes"),
+    ] {
+        let error = speech
+            .recognise(second.clone(), &grammar(&["no", phrase]))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, ProviderError::Refused(reason) if reason.contains(named)),
+            "{phrase}: {error}"
+        );
     }
     let none = speech.recognise(second, &grammar(&[])).await.unwrap_err();
     assert!(matches!(none, ProviderError::Refused(_)));
@@ -197,7 +258,9 @@ async fn words_the_recogniser_does_not_know_and_grammar_in_a_phrase_are_refused_
 async fn more_requests_than_the_queue_holds_are_refused_at_once() {
     let speech = SpeechWorker::start(&config());
     speech.ready(Role::Synthesis).await.unwrap();
-    let [process_id] = speech.process_ids(Role::Synthesis)[..] else { panic!("one process") };
+    let [process_id] = speech.process_ids(Role::Synthesis)[..] else {
+        panic!("one process")
+    };
     send(process_id, libc::SIGSTOP);
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..70 {
@@ -212,7 +275,9 @@ async fn more_requests_than_the_queue_holds_are_refused_at_once() {
 async fn the_processes_end_when_the_last_handle_is_dropped() {
     let speech = SpeechWorker::start(&config());
     speech.ready(Role::Synthesis).await.unwrap();
-    let [process_id] = speech.process_ids(Role::Synthesis)[..] else { panic!("one process") };
+    let [process_id] = speech.process_ids(Role::Synthesis)[..] else {
+        panic!("one process")
+    };
     drop(speech);
     let dropped = Instant::now();
     while PathBuf::from(format!("/proc/{process_id}/cmdline")).exists() {

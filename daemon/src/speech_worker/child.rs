@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use offhook_media::resampler::resample_whole;
 
+use super::acceptance::Loudness;
 use super::flite::Flite;
 use super::frame;
 use super::library::MissingLibrary;
@@ -67,17 +68,29 @@ impl Engine {
         let folder = start.library_folder.as_deref();
         Ok(match start.role {
             Role::Synthesis => Self::Synthesis(Flite::load(folder, Voice::default())?),
-            Role::Recognition => Self::Recognition(Pocketsphinx::load(folder, &start.model_folder)?),
+            Role::Recognition => {
+                Self::Recognition(Pocketsphinx::load(folder, &start.model_folder)?)
+            }
         })
     }
 
     fn serve(&mut self, request: Request, samples: &Arc<[i16]>) -> (Response, Vec<i16>) {
         match (self, request) {
-            (Self::Synthesis(flite), Request::Synthesise { voice, text }) => synthesise(flite, voice, &text),
-            (Self::Recognition(recogniser), Request::Recognise { sample_rate_hz, phrases }) => {
-                (recognise(recogniser, sample_rate_hz, samples, &phrases), Vec::new())
+            (Self::Synthesis(flite), Request::Synthesise { voice, text }) => {
+                synthesise(flite, voice, &text)
             }
-            (Self::Synthesis(_), Request::Recognise { .. }) | (Self::Recognition(_), Request::Synthesise { .. }) => {
+            (
+                Self::Recognition(recogniser),
+                Request::Recognise {
+                    sample_rate_hz,
+                    phrases,
+                },
+            ) => (
+                recognise(recogniser, sample_rate_hz, samples, &phrases),
+                Vec::new(),
+            ),
+            (Self::Synthesis(_), Request::Recognise { .. })
+            | (Self::Recognition(_), Request::Synthesise { .. }) => {
                 (refused("a request for the other role"), Vec::new())
             }
         }
@@ -95,27 +108,35 @@ fn synthesise(flite: &mut Flite, voice: Voice, text: &str) -> (Response, Vec<i16
     }
 }
 
-fn recognise(recogniser: &mut Pocketsphinx, sample_rate_hz: u32, samples: &[i16], phrases: &[String]) -> Response {
+fn recognise(
+    recogniser: &mut Pocketsphinx,
+    sample_rate_hz: u32,
+    samples: &[i16],
+    phrases: &[String],
+) -> Response {
     if !(8_000..=48_000).contains(&sample_rate_hz) {
         return refused(&format!("a sample rate of {sample_rate_hz} Hz"));
     }
     if samples.len() > LONGEST_UTTERANCE_S * sample_rate_hz as usize {
-        return refused(&format!("an utterance of more than {LONGEST_UTTERANCE_S} s"));
+        return refused(&format!(
+            "an utterance of more than {LONGEST_UTTERANCE_S} s"
+        ));
     }
     let samples = match resample_whole(samples, sample_rate_hz, SAMPLE_RATE_HZ) {
         Ok(samples) => samples,
         Err(error) => return refused(&error.to_string()),
     };
-    match recogniser.score(&samples, phrases) {
-        Ok(None) => Response::OutOfGrammar,
-        Ok(Some(scores)) => match scores.confidence() {
-            Some(confidence) => Response::Phrase {
-                text: scores.phrase,
-                confidence,
-            },
-            None => Response::OutOfGrammar,
-        },
-        Err(refusal) => refused(&refusal.to_string()),
+    let fit = match recogniser.best_fit(&samples, phrases) {
+        Ok(Some(fit)) => fit,
+        Ok(None) => return Response::OutOfGrammar,
+        Err(refusal) => return refused(&refusal.to_string()),
+    };
+    let Some(confidence) = fit.confidence(&Loudness::of(&samples)) else {
+        return Response::OutOfGrammar;
+    };
+    Response::Phrase {
+        text: fit.phrase,
+        confidence,
     }
 }
 

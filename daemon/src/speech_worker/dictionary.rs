@@ -54,7 +54,9 @@ impl Dictionary {
 /// and full stops, with a letter among them.
 pub(super) fn is_word(word: &str) -> bool {
     word.bytes().any(|byte| byte.is_ascii_lowercase())
-        && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'\'' | b'-' | b'.'))
+        && word
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'\'' | b'-' | b'.'))
 }
 
 #[cfg(test)]
@@ -63,7 +65,8 @@ mod tests {
 
     #[test]
     fn unknown_words_are_listed_once() {
-        let dictionary = Dictionary::parse("hours AW ER Z\nhours(2) AW R Z\nopening OW P AH N IH NG\n");
+        let dictionary =
+            Dictionary::parse("hours AW ER Z\nhours(2) AW R Z\nopening OW P AH N IH NG\n");
         assert!(dictionary.knows("hours"));
         assert!(!dictionary.knows("hours(2)"));
         assert_eq!(

@@ -48,7 +48,8 @@ impl Flite {
         // `cst_wave.h`; the copied functions live beside the library in `Self` and are private to it.
         let (library, init, text_to_wave, delete_wave) = unsafe {
             let library = library::open(folder, FILE, PACKAGE)?;
-            let init: unsafe extern "C" fn() -> c_int = library::function(&library, FILE, PACKAGE, "flite_init")?;
+            let init: unsafe extern "C" fn() -> c_int =
+                library::function(&library, FILE, PACKAGE, "flite_init")?;
             let text_to_wave = library::function(&library, FILE, PACKAGE, "flite_text_to_wave")?;
             let delete_wave = library::function(&library, FILE, PACKAGE, "delete_wave")?;
             (library, init, text_to_wave, delete_wave)
@@ -78,7 +79,10 @@ impl Flite {
         let voice = self.voice(voice)?;
         let text = plain_text(text);
         if text.len() > LONGEST_TEXT {
-            return Ok(Err(format!("a text of {} bytes (the most is {LONGEST_TEXT})", text.len())));
+            return Ok(Err(format!(
+                "a text of {} bytes (the most is {LONGEST_TEXT})",
+                text.len()
+            )));
         }
         let text = CString::new(text).expect("plain text holds no zero byte");
         // SAFETY: `text` is a C string that outlives the call, `voice` came from this library's
@@ -114,8 +118,8 @@ impl Flite {
                 library::function(&library, &file, PACKAGE, &format!("register_cmu_us_{name}"))?;
             (library, register(std::ptr::null()))
         };
-        let pointer =
-            NonNull::new(pointer).ok_or_else(|| MissingLibrary::new(&file, PACKAGE, "the voice cannot be registered"))?;
+        let pointer = NonNull::new(pointer)
+            .ok_or_else(|| MissingLibrary::new(&file, PACKAGE, "the voice cannot be registered"))?;
         self.voices.push((voice, pointer, library));
         Ok(pointer)
     }
@@ -126,14 +130,20 @@ impl Flite {
 /// # Safety
 /// `wave` is one that flite filled in: `samples` holds `num_samples` times `num_channels` samples.
 unsafe fn copy_wave(wave: &Wave) -> Result<(u32, Vec<i16>), String> {
-    let (Ok(sample_rate_hz), Ok(samples)) = (u32::try_from(wave.sample_rate), usize::try_from(wave.num_samples)) else {
+    let (Ok(sample_rate_hz), Ok(samples)) = (
+        u32::try_from(wave.sample_rate),
+        usize::try_from(wave.num_samples),
+    ) else {
         return Err("flite made audio of a negative length".to_owned());
     };
     if wave.num_channels != 1 || wave.samples.is_null() || samples == 0 || sample_rate_hz == 0 {
         return Err("flite made no mono audio of the text".to_owned());
     }
     // SAFETY: by this function's contract, mono as just checked; i16 is C's `short` here.
-    Ok((sample_rate_hz, unsafe { std::slice::from_raw_parts(wave.samples, samples) }.to_vec()))
+    Ok((
+        sample_rate_hz,
+        unsafe { std::slice::from_raw_parts(wave.samples, samples) }.to_vec(),
+    ))
 }
 
 /// The text in the ASCII that flite's English front end reads: typographic quotes, dashes and the like
@@ -174,19 +184,31 @@ mod tests {
 
     #[test]
     fn typography_becomes_what_flite_can_read() {
-        assert_eq!(plain_text("“It’s open”—until 5…\n\0é"), "\"It's open\", until 5...  e");
+        assert_eq!(
+            plain_text("“It’s open”—until 5…\n\0é"),
+            "\"It's open\", until 5...  e"
+        );
     }
 
     #[test]
     fn an_endless_word_is_cut_up() {
         let plain = plain_text(&"a".repeat(100));
-        assert_eq!(plain.split(' ').map(str::len).collect::<Vec<_>>(), [40, 40, 20]);
+        assert_eq!(
+            plain.split(' ').map(str::len).collect::<Vec<_>>(),
+            [40, 40, 20]
+        );
     }
 
     #[test]
     fn a_missing_library_is_named_with_its_package() {
         let folder = std::env::temp_dir().join("offhook-no-libraries-here");
-        let error = Flite::load(Some(&folder), Voice::Slt).err().unwrap().to_string();
-        assert!(error.contains("libflite.so.1") && error.contains("libflite1"), "{error}");
+        let error = Flite::load(Some(&folder), Voice::Slt)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("libflite.so.1") && error.contains("libflite1"),
+            "{error}"
+        );
     }
 }

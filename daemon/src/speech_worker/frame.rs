@@ -37,7 +37,9 @@ impl Lengths {
         let header = u32::from_le_bytes([a, b, c, d]) as usize;
         let samples = u32::from_le_bytes([e, f, g, h]) as usize;
         if header > LONGEST_HEADER || samples > MOST_SAMPLES {
-            return Err(invalid(format!("a frame of {header} bytes and {samples} samples")));
+            return Err(invalid(format!(
+                "a frame of {header} bytes and {samples} samples"
+            )));
         }
         Ok(Self { header, samples })
     }
@@ -71,7 +73,11 @@ pub(super) fn encode<H: Serialize>(header: &H, samples: &[i16]) -> io::Result<Ve
     if header.len() > LONGEST_HEADER || samples.len() > MOST_SAMPLES {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{} bytes and {} samples are more than a frame holds", header.len(), samples.len()),
+            format!(
+                "{} bytes and {} samples are more than a frame holds",
+                header.len(),
+                samples.len()
+            ),
         ));
     }
     let mut bytes = Vec::with_capacity(Lengths::BYTES + header.len() + 2 * samples.len());
@@ -85,7 +91,9 @@ pub(super) fn encode<H: Serialize>(header: &H, samples: &[i16]) -> io::Result<Ve
 }
 
 /// Reads one frame; `None` when the other side closed between two frames.
-pub(super) fn read<H: DeserializeOwned>(reader: &mut impl io::Read) -> io::Result<Option<(H, Arc<[i16]>)>> {
+pub(super) fn read<H: DeserializeOwned>(
+    reader: &mut impl io::Read,
+) -> io::Result<Option<(H, Arc<[i16]>)>> {
     let mut lengths = [0; Lengths::BYTES];
     match reader.read(&mut lengths)? {
         0 => return Ok(None),
@@ -108,7 +116,9 @@ mod tests {
 
     #[test]
     fn a_frame_is_read_as_it_was_written() {
-        let header = Response::Audio { sample_rate_hz: 16_000 };
+        let header = Response::Audio {
+            sample_rate_hz: 16_000,
+        };
         let samples = [0, 1, -1, i16::MAX, i16::MIN];
         let bytes = encode(&header, &samples).unwrap();
         let mut reader = bytes.as_slice();
@@ -120,7 +130,12 @@ mod tests {
 
     #[test]
     fn lengths_out_of_bounds_are_refused_before_anything_is_allocated() {
-        for (header, samples) in [(u32::MAX, 0), (0, u32::MAX), (LONGEST_HEADER as u32 + 1, 0), (2, MOST_SAMPLES as u32 + 1)] {
+        for (header, samples) in [
+            (u32::MAX, 0),
+            (0, u32::MAX),
+            (LONGEST_HEADER as u32 + 1, 0),
+            (2, MOST_SAMPLES as u32 + 1),
+        ] {
             let mut bytes = header.to_le_bytes().to_vec();
             bytes.extend_from_slice(&samples.to_le_bytes());
             let error = read::<Response>(&mut bytes.as_slice()).unwrap_err();
@@ -132,7 +147,10 @@ mod tests {
     fn a_frame_cut_short_at_any_byte_is_an_error_and_never_a_frame() {
         let bytes = encode(&Response::Ready, &[1, 2, 3]).unwrap();
         for length in 1..bytes.len() {
-            assert!(read::<Response>(&mut &bytes[..length]).is_err(), "{length} bytes");
+            assert!(
+                read::<Response>(&mut &bytes[..length]).is_err(),
+                "{length} bytes"
+            );
         }
     }
 

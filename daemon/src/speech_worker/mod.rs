@@ -65,7 +65,9 @@ impl Role {
 }
 
 /// One of flite's voices, all of them US English.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
     /// A woman's voice; the clearest of them over a telephone.
@@ -107,7 +109,7 @@ pub struct SpeechConfig {
     pub program: PathBuf,
     /// Look for the libraries in this folder instead of where the system's loader looks.
     pub library_folder: Option<PathBuf>,
-    /// The recogniser's model: a folder with `en-us/`, `cmudict-en-us.dict` and `en-us-phone.lm.bin`.
+    /// The recogniser's model: a folder with `en-us/` and `cmudict-en-us.dict`.
     pub model_folder: PathBuf,
     /// The voice of [`SpeechWorker`] itself as a [`TextToSpeech`].
     pub voice: Voice,
@@ -228,7 +230,10 @@ impl TextToSpeech for FliteVoice {
             text: text.to_owned(),
         };
         match self.synthesis.ask(request, Arc::from([])).await? {
-            (Response::Audio { sample_rate_hz }, samples) => Ok(Audio { sample_rate_hz, samples }),
+            (Response::Audio { sample_rate_hz }, samples) => Ok(Audio {
+                sample_rate_hz,
+                samples,
+            }),
             (other, _) => Err(unexpected(other)),
         }
     }
@@ -247,13 +252,19 @@ impl TextToSpeech for SpeechWorker {
 
 #[async_trait]
 impl SpeechToText for SpeechWorker {
-    async fn recognise(&self, utterance: Audio, grammar: &Grammar) -> Result<Recognition, ProviderError> {
+    async fn recognise(
+        &self,
+        utterance: Audio,
+        grammar: &Grammar,
+    ) -> Result<Recognition, ProviderError> {
         let request = Request::Recognise {
             sample_rate_hz: utterance.sample_rate_hz,
             phrases: grammar.phrases.clone(),
         };
         match self.recognition.ask(request, utterance.samples).await? {
-            (Response::Phrase { text, confidence }, _) => Ok(Recognition::Phrase { text, confidence }),
+            (Response::Phrase { text, confidence }, _) => {
+                Ok(Recognition::Phrase { text, confidence })
+            }
             (Response::OutOfGrammar, _) => Ok(Recognition::OutOfGrammar),
             (other, _) => Err(unexpected(other)),
         }
@@ -264,7 +275,10 @@ fn unexpected(response: Response) -> ProviderError {
     match response {
         Response::Refused { reason } => ProviderError::Refused(reason),
         Response::Unavailable { reason } => ProviderError::Unavailable(reason),
-        Response::Ready | Response::Audio { .. } | Response::Phrase { .. } | Response::OutOfGrammar => {
+        Response::Ready
+        | Response::Audio { .. }
+        | Response::Phrase { .. }
+        | Response::OutOfGrammar => {
             ProviderError::Died("it answered something that was not asked".to_owned())
         }
     }

@@ -64,7 +64,12 @@ struct Shared {
 
 impl Pool {
     /// Starts `processes` processes in the background.
-    pub(super) fn start(program: &Path, start: Start, processes: usize, deadline: Duration) -> Arc<Self> {
+    pub(super) fn start(
+        program: &Path,
+        start: Start,
+        processes: usize,
+        deadline: Duration,
+    ) -> Arc<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE_BOUND);
         let role = start.role;
         let shared = Arc::new(Shared {
@@ -110,22 +115,35 @@ impl Pool {
         };
         self.jobs.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
-                warn!(role = self.role.as_str(), "speech requests queue up: one more than {QUEUE_BOUND} is refused");
+                warn!(
+                    role = self.role.as_str(),
+                    "speech requests queue up: one more than {QUEUE_BOUND} is refused"
+                );
                 ProviderError::Overloaded(QUEUE_BOUND)
             }
-            mpsc::error::TrySendError::Closed(_) => ProviderError::Unavailable("the speech processes have ended".to_owned()),
+            mpsc::error::TrySendError::Closed(_) => {
+                ProviderError::Unavailable("the speech processes have ended".to_owned())
+            }
         })?;
         // A process that hangs is killed at its own deadline; this one also ends the wait in the queue.
         match timeout(self.deadline, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(ProviderError::Died("the speech processes have ended".to_owned())),
+            Ok(Err(_)) => Err(ProviderError::Died(
+                "the speech processes have ended".to_owned(),
+            )),
             Err(_) => Err(ProviderError::TimedOut(self.deadline)),
         }
     }
 
     /// The processes alive now.
     pub(super) fn process_ids(&self) -> Vec<u32> {
-        self.shared.process_ids.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        self.shared
+            .process_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .copied()
+            .collect()
     }
 }
 
@@ -134,7 +152,11 @@ async fn keep_running(shared: Arc<Shared>) {
     let role = shared.start.role.as_str();
     let mut back_off = FIRST_BACK_OFF;
     loop {
-        let started = timeout(START_DEADLINE, Process::start(&shared.program, &shared.start)).await;
+        let started = timeout(
+            START_DEADLINE,
+            Process::start(&shared.program, &shared.start),
+        )
+        .await;
         let failure = match started {
             Ok(Ok(process)) => {
                 debug!(role, process_id = process.id(), "speech process ready");
@@ -145,7 +167,12 @@ async fn keep_running(shared: Arc<Shared>) {
                 match end {
                     End::PoolDropped => return,
                     End::Died(how) => {
-                        warn!(role, process_id = id, how, "a speech process ended; another is started");
+                        warn!(
+                            role,
+                            process_id = id,
+                            how,
+                            "a speech process ended; another is started"
+                        );
                         sleep(back_off).await;
                         back_off = (2 * back_off).min(LONGEST_BACK_OFF);
                         continue;
@@ -190,7 +217,9 @@ async fn serve(shared: &Shared, mut process: Process, back_off: &mut Duration) -
             }
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidInput => {
                 // Too long for a frame: nothing was sent.
-                let _nobody_waits = job.answer.send(Err(ProviderError::Refused(error.to_string())));
+                let _nobody_waits = job
+                    .answer
+                    .send(Err(ProviderError::Refused(error.to_string())));
             }
             Ok(Err(error)) => {
                 let how = process.end(&error).await;
@@ -199,7 +228,9 @@ async fn serve(shared: &Shared, mut process: Process, back_off: &mut Duration) -
             }
             Err(_) => {
                 process.kill().await;
-                let _nobody_waits = job.answer.send(Err(ProviderError::TimedOut(shared.deadline)));
+                let _nobody_waits = job
+                    .answer
+                    .send(Err(ProviderError::TimedOut(shared.deadline)));
                 return End::Died(format!("killed: no answer within {:?}", shared.deadline));
             }
         }
@@ -209,7 +240,10 @@ async fn serve(shared: &Shared, mut process: Process, back_off: &mut Duration) -
 impl Shared {
     fn set_alive(&self, id: Option<u32>, alive: bool) {
         let Some(id) = id else { return };
-        let mut ids = self.process_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self
+            .process_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if alive {
             ids.insert(id);
             self.readiness.send_if_modified(|now| {
@@ -230,7 +264,10 @@ impl Shared {
             changed
         });
         if first {
-            warn!(role, reason, "embedded speech is not available; this is tried again from time to time");
+            warn!(
+                role,
+                reason, "embedded speech is not available; this is tried again from time to time"
+            );
         } else {
             debug!(role, reason, "embedded speech is still not available");
         }
@@ -238,7 +275,12 @@ impl Shared {
 
     /// Answers requests with "unavailable" for a while, unless another process serves them.
     async fn refuse_for(&self, pause: Duration, reason: &str) -> std::ops::ControlFlow<()> {
-        if !self.process_ids.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if !self
+            .process_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+        {
             sleep(pause).await;
             return std::ops::ControlFlow::Continue(());
         }
@@ -251,7 +293,9 @@ impl Shared {
             let Some(job) = job else {
                 return std::ops::ControlFlow::Break(());
             };
-            let _nobody_waits = job.answer.send(Err(ProviderError::Unavailable(reason.to_owned())));
+            let _nobody_waits = job
+                .answer
+                .send(Err(ProviderError::Unavailable(reason.to_owned())));
         }
     }
 }

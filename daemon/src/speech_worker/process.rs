@@ -33,12 +33,15 @@ pub(super) enum StartFailure {
 impl Process {
     /// Starts a process and waits until it is ready.
     pub(super) async fn start(program: &Path, start: &Start) -> Result<Self, StartFailure> {
-        let mut process = Self::spawn(program, start.role)
-            .map_err(|error| StartFailure::Failed(format!("{} cannot be run: {error}", program.display())))?;
+        let mut process = Self::spawn(program, start.role).map_err(|error| {
+            StartFailure::Failed(format!("{} cannot be run: {error}", program.display()))
+        })?;
         match process.ask(start, &[]).await {
             Ok((Response::Ready, _)) => Ok(process),
             Ok((Response::Unavailable { reason }, _)) => Err(StartFailure::Unavailable(reason)),
-            Ok(_) => Err(StartFailure::Failed("its first answer made no sense".to_owned())),
+            Ok(_) => Err(StartFailure::Failed(
+                "its first answer made no sense".to_owned(),
+            )),
             Err(error) => Err(StartFailure::Failed(process.end(&error).await)),
         }
     }
@@ -75,7 +78,9 @@ impl Process {
         header: &H,
         samples: &[i16],
     ) -> io::Result<(Response, Arc<[i16]>)> {
-        self.socket.write_all(&frame::encode(header, samples)?).await?;
+        self.socket
+            .write_all(&frame::encode(header, samples)?)
+            .await?;
         let mut lengths = [0; Lengths::BYTES];
         self.socket.read_exact(&mut lengths).await?;
         let lengths = Lengths::parse(lengths)?;
@@ -95,7 +100,8 @@ impl Process {
     /// Kills the process and says how it ended: by itself, or else what went wrong with it.
     pub(super) async fn end(mut self, error: &io::Error) -> String {
         // A process that died is reaped within moments of its socket closing.
-        let status = tokio::time::timeout(std::time::Duration::from_millis(100), self.child.wait()).await;
+        let status =
+            tokio::time::timeout(std::time::Duration::from_millis(100), self.child.wait()).await;
         if let Ok(Ok(status)) = status {
             return status.to_string();
         }
@@ -118,11 +124,20 @@ async fn log_lines(stderr: ChildStderr, role: Role, process_id: Option<u32>) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+        match (&mut reader)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
         let text = String::from_utf8_lossy(&line);
-        debug!(role = role.as_str(), process_id, "speech process: {}", text.trim_end());
+        debug!(
+            role = role.as_str(),
+            process_id,
+            "speech process: {}",
+            text.trim_end()
+        );
     }
 }

@@ -16,8 +16,8 @@ use super::grammar::phrase;
 use super::{DigitString, Flow, Prompt};
 use crate::agent::{Agent, AgentError, UserTurn};
 use crate::agent_session::{
-    CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions, SessionHandle, UtteranceFailure,
-    UtteranceHandle,
+    CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions,
+    SessionHandle, UtteranceFailure, UtteranceHandle,
 };
 use crate::provider::Audio;
 
@@ -71,7 +71,10 @@ impl FlowAgent {
                     Action::Expect(grammar) => session.expect(grammar).await,
                     Action::HangUp { silent: true } => session.hangup(EndCause::CallerSilent).await,
                     Action::HangUp { silent: false } => session.hangup(EndCause::AgentHungUp).await,
-                    Action::Collect { collection: what, patience } => collection = Some((what, patience)),
+                    Action::Collect {
+                        collection: what,
+                        patience,
+                    } => collection = Some((what, patience)),
                 }
             }
             drop(conversation);
@@ -82,8 +85,15 @@ impl FlowAgent {
     }
 
     fn say(&self, session: &SessionHandle, prompt: Prompt, after: bool, interruptible: bool) {
-        let queue = if after { QueueMode::After } else { QueueMode::Replace };
-        let audio = prompt.recording().and_then(|file| self.recordings.get(file)).cloned();
+        let queue = if after {
+            QueueMode::After
+        } else {
+            QueueMode::Replace
+        };
+        let audio = prompt
+            .recording()
+            .and_then(|file| self.recordings.get(file))
+            .cloned();
         let utterance = match (prompt.text(), audio) {
             (Some(text), audio) => {
                 let options = SayOptions {
@@ -94,7 +104,13 @@ impl FlowAgent {
                 };
                 session.say(text, options)
             }
-            (None, Some(audio)) => session.play(audio, PlayOptions { interruptible, queue }),
+            (None, Some(audio)) => session.play(
+                audio,
+                PlayOptions {
+                    interruptible,
+                    queue,
+                },
+            ),
             (None, None) => {
                 warn!(
                     call_id = %session.facts().call_id,
@@ -104,11 +120,20 @@ impl FlowAgent {
                 return;
             }
         };
-        tokio::spawn(watch(session.clone(), utterance, Arc::clone(&self.failures)));
+        tokio::spawn(watch(
+            session.clone(),
+            utterance,
+            Arc::clone(&self.failures),
+        ));
     }
 
     /// Collects a string of digits; `None` when the call is ending or something else collects now.
-    async fn collect(&self, session: &SessionHandle, what: DigitString, patience: Duration) -> Option<Input> {
+    async fn collect(
+        &self,
+        session: &SessionHandle,
+        what: DigitString,
+        patience: Duration,
+    ) -> Option<Input> {
         session.set_wake_up(None).await;
         let collected = session
             .collect(CollectOptions {
@@ -179,7 +204,9 @@ async fn watch(session: SessionHandle, utterance: UtteranceHandle, failures: Arc
         Outcome::Completed | Outcome::Interrupted { .. } => failures.store(0, Ordering::Relaxed),
         Outcome::Failed(UtteranceFailure::SessionEnding | UtteranceFailure::QueueFull) => {}
         Outcome::Failed(
-            failure @ (UtteranceFailure::Voice(_) | UtteranceFailure::NoVoice | UtteranceFailure::Refused),
+            failure @ (UtteranceFailure::Voice(_)
+            | UtteranceFailure::NoVoice
+            | UtteranceFailure::Refused),
         ) => {
             let in_a_row = failures.fetch_add(1, Ordering::Relaxed) + 1;
             warn!(call_id = %session.facts().call_id, %failure, in_a_row, "a prompt could not be said");
@@ -201,7 +228,10 @@ async fn watch(session: SessionHandle, utterance: UtteranceHandle, failures: Arc
 /// Ends the call with the special information tones of ITU-T E.180: what a caller knows as "your call
 /// cannot be completed", in any language.
 async fn give_up(session: &SessionHandle) {
-    let tone = tones(session.sample_rate_hz(), &[(950, 330), (1_400, 330), (1_800, 330)]);
+    let tone = tones(
+        session.sample_rate_hz(),
+        &[(950, 330), (1_400, 330), (1_800, 330)],
+    );
     let options = PlayOptions {
         interruptible: false,
         ..PlayOptions::default()
@@ -213,7 +243,11 @@ async fn give_up(session: &SessionHandle) {
 /// Tones one after the other: frequency in Hz, duration in milliseconds.
 fn tones(sample_rate_hz: u32, tones: &[(u16, u32)]) -> Audio {
     const AMPLITUDE: f32 = 3_000.0;
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a tone, well within range")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a tone, well within range"
+    )]
     let tone = |(frequency, duration_ms): &(u16, u32)| {
         let step = TAU * f32::from(*frequency) / sample_rate_hz as f32;
         let samples = sample_rate_hz * duration_ms / 1_000;

@@ -11,7 +11,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
     let mut mistakes = Vec::new();
     unknown_steps(flow, &mut mistakes);
     for (name, step) in &flow.steps {
-        collisions(name, step, &mut mistakes);
+        collisions(step, &mut mistakes);
         pointless_exits(name, step, &mut mistakes);
     }
     prompts(flow, &mut mistakes);
@@ -19,6 +19,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
     if whole && mistakes.is_empty() {
         unreachable_steps(flow, &mut mistakes);
         traps(flow, &mut mistakes);
+        silent_questions(flow, &mut mistakes);
     }
     mistakes
 }
@@ -26,7 +27,9 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
 pub(super) fn unknown_words(flow: &Flow, knows: impl Fn(&str) -> bool) -> Vec<FlowMistake> {
     let mut mistakes = Vec::new();
     for step in flow.steps.values() {
-        let Next::Choose(branches) = &step.next else { continue };
+        let Next::Choose(branches) = &step.next else {
+            continue;
+        };
         for branch in branches {
             for phrase in &branch.phrases {
                 for word in phrase.split(' ').filter(|word| !knows(word)) {
@@ -50,7 +53,10 @@ fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     let mut check = |key: String, step: &StepName| {
         // An empty name stands for one that could not be read.
         if !step.as_str().is_empty() && !flow.steps.contains_key(step) {
-            mistakes.push(FlowMistake::new(key, format!("there is no step {:?}", step.as_str())));
+            mistakes.push(FlowMistake::new(
+                key,
+                format!("there is no step {:?}", step.as_str()),
+            ));
         }
     };
     check("start".to_owned(), &flow.start);
@@ -72,7 +78,10 @@ fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
             }
             Next::HangUp => {}
         }
-        for (which, step) in [("on_silence", &step.on_silence), ("on_no_match", &step.on_no_match)] {
+        for (which, step) in [
+            ("on_silence", &step.on_silence),
+            ("on_no_match", &step.on_no_match),
+        ] {
             if let Some(step) = step {
                 check(format!("{key}.{which}"), step);
             }
@@ -81,22 +90,43 @@ fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 }
 
 /// The same phrase or digit in two branches of one step.
-fn collisions(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
-    let Next::Choose(branches) = &step.next else { return };
+fn collisions(step: &Step, mistakes: &mut Vec<FlowMistake>) {
+    let Next::Choose(branches) = &step.next else {
+        return;
+    };
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for branch in branches {
-        let phrases = branch.phrases.iter().map(|phrase| format!("the phrase {phrase:?}"));
-        let digits = branch.digits.iter().map(|digit| format!("the digit {digit}"));
+        let phrases = branch
+            .phrases
+            .iter()
+            .map(|phrase| format!("the phrase {phrase:?}"));
+        let digits = branch
+            .digits
+            .iter()
+            .map(|digit| format!("the digit {digit}"));
         for what in phrases.chain(digits) {
             if let Some(other) = seen.get(&what) {
-                mistakes.push(FlowMistake::new(branch.key.clone(), format!("{what} collides with {other}")));
+                mistakes.push(FlowMistake::new(
+                    branch.key.clone(),
+                    format!("{what} collides with {other}"),
+                ));
             } else {
                 seen.insert(what, &branch.key);
             }
         }
     }
-    if step.say.is_none() {
-        mistakes.push(FlowMistake::new(key(name), "waits for the caller but says nothing first: give it say"));
+}
+
+/// A caller cannot know that it is their turn.
+fn silent_questions(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    for (name, step) in &flow.steps {
+        let waits = matches!(step.next, Next::Choose(_) | Next::Collect(_));
+        if waits && step.say.is_none() {
+            mistakes.push(FlowMistake::new(
+                key(name),
+                "waits for the caller but says nothing first: give it say",
+            ));
+        }
     }
 }
 
@@ -137,9 +167,14 @@ fn prompts(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
                 Some(false) => {}
                 Some(true) => mistakes.push(FlowMistake::new(
                     key.clone(),
-                    format!("says {{{name}}}, which is sensitive: it would be heard and written down"),
+                    format!(
+                        "says {{{name}}}, which is sensitive: it would be heard and written down"
+                    ),
                 )),
-                None => mistakes.push(FlowMistake::new(key.clone(), format!("{{{name}}} is collected by no step"))),
+                None => mistakes.push(FlowMistake::new(
+                    key.clone(),
+                    format!("{{{name}}} is collected by no step"),
+                )),
             }
         }
     };
@@ -157,7 +192,9 @@ fn prompts(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 
 /// The names in braces.
 pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+    text.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
 }
 
 /// Steps that follow each other in a circle without ever waiting for the caller.
@@ -166,7 +203,11 @@ fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     for start in flow.steps.keys() {
         let mut walked = vec![start];
         let mut at = start;
-        while let Some(Step { next: Next::Then(then), .. }) = flow.steps.get(at) {
+        while let Some(Step {
+            next: Next::Then(then),
+            ..
+        }) = flow.steps.get(at)
+        {
             if then == start {
                 let mut circle = walked.clone();
                 circle.sort();
@@ -174,7 +215,10 @@ fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
                     let names: Vec<&str> = walked.iter().map(|name| name.as_str()).collect();
                     mistakes.push(FlowMistake::new(
                         format!("{}.then", key(start)),
-                        format!("a circle in which no step waits for the caller: {}", names.join(", ")),
+                        format!(
+                            "a circle in which no step waits for the caller: {}",
+                            names.join(", ")
+                        ),
                     ));
                 }
                 break;
@@ -202,16 +246,26 @@ fn reachable<'a>(flow: &'a Flow, from: &'a StepName) -> BTreeSet<&'a StepName> {
 fn unreachable_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     let reached = reachable(flow, &flow.start);
     for name in flow.steps.keys().filter(|name| !reached.contains(name)) {
-        mistakes.push(FlowMistake::new(key(name), format!("cannot be reached from {:?}", flow.start.as_str())));
+        mistakes.push(FlowMistake::new(
+            key(name),
+            format!("cannot be reached from {:?}", flow.start.as_str()),
+        ));
     }
 }
 
 /// Steps from which a caller who answers every question can never come to an end.
 fn traps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     for name in flow.steps.keys() {
-        let ends = |name: &&StepName| flow.steps.get(*name).is_some_and(|step| step.next == Next::HangUp);
+        let ends = |name: &&StepName| {
+            flow.steps
+                .get(*name)
+                .is_some_and(|step| step.next == Next::HangUp)
+        };
         if !reachable(flow, name).iter().any(ends) {
-            mistakes.push(FlowMistake::new(key(name), "is a dead end: no step with hangup = true can be reached from it"));
+            mistakes.push(FlowMistake::new(
+                key(name),
+                "is a dead end: no step with hangup = true can be reached from it",
+            ));
         }
     }
 }

@@ -108,7 +108,8 @@ impl Conversation {
                     None => self.not_understood(step, &mut breath),
                 }
             }
-            (Input::NotUnderstood, Next::Choose(_)) | (Input::CollectedTooLittle, Next::Collect(_)) => {
+            (Input::NotUnderstood, Next::Choose(_))
+            | (Input::CollectedTooLittle, Next::Collect(_)) => {
                 self.not_understood(step, &mut breath);
             }
             (Input::Collected(digits), Next::Collect(collection)) => {
@@ -123,7 +124,10 @@ impl Conversation {
                 Next::Then(_) | Next::HangUp,
             )
             | (Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
-            | (Input::Collected(_) | Input::CollectedTooLittle, Next::Then(_) | Next::Choose(_) | Next::HangUp) => {}
+            | (
+                Input::Collected(_) | Input::CollectedTooLittle,
+                Next::Then(_) | Next::Choose(_) | Next::HangUp,
+            ) => {}
         }
         breath.actions
     }
@@ -206,7 +210,11 @@ impl Conversation {
         };
         let mut filled = text.clone();
         for name in placeholders(text) {
-            let digits = self.collected.get(name).map(|digits| spell(digits)).unwrap_or_default();
+            let digits = self
+                .collected
+                .get(name)
+                .map(|digits| spell(digits))
+                .unwrap_or_default();
             filled = filled.replace(&format!("{{{name}}}"), &digits);
         }
         Prompt::Text(filled)
@@ -215,7 +223,9 @@ impl Conversation {
 
 impl Flow {
     fn step(&self, name: &StepName) -> &Step {
-        self.steps.get(name).expect("a parsed flow has every step it names")
+        self.steps
+            .get(name)
+            .expect("a parsed flow has every step it names")
     }
 }
 

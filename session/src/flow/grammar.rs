@@ -12,7 +12,10 @@ impl Grammar {
     #[must_use]
     pub fn new(phrases: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         Self {
-            phrases: phrases.into_iter().map(|text| phrase(text.as_ref())).collect(),
+            phrases: phrases
+                .into_iter()
+                .map(|text| phrase(text.as_ref()))
+                .collect(),
         }
     }
 }
@@ -22,7 +25,8 @@ impl Grammar {
 pub fn phrase(text: &str) -> String {
     let mut phrase = String::with_capacity(text.len());
     let plain = text.replace(['’', '‘'], "'");
-    let words = plain.split(|symbol: char| symbol.is_whitespace() || ",.;:!?\"“”()–—-".contains(symbol));
+    let words =
+        plain.split(|symbol: char| symbol.is_whitespace() || ",.;:!?\"“”()–—-".contains(symbol));
     for word in words.filter(|word| !word.is_empty()) {
         if !phrase.is_empty() {
             phrase.push(' ');

@@ -113,7 +113,9 @@ impl Flow {
 
     /// What the flow may hear at each step, steps that listen for no phrase left out.
     pub fn grammars(&self) -> impl Iterator<Item = (&StepName, Grammar)> {
-        self.steps.iter().filter_map(|(name, step)| Some((name, step.grammar()?)))
+        self.steps
+            .iter()
+            .filter_map(|(name, step)| Some((name, step.grammar()?)))
     }
 
     /// A mistake for every word that the recogniser does not know, at the phrase that has it.
@@ -123,8 +125,13 @@ impl Flow {
     }
 
     fn prompts(&self) -> impl Iterator<Item = &Prompt> {
-        let steps = self.steps.values().flat_map(|step| step.say.iter().chain(&step.reprompt));
-        [&self.silence, &self.no_match, &self.goodbye].into_iter().chain(steps)
+        let steps = self
+            .steps
+            .values()
+            .flat_map(|step| step.say.iter().chain(&step.reprompt));
+        [&self.silence, &self.no_match, &self.goodbye]
+            .into_iter()
+            .chain(steps)
     }
 }
 
@@ -177,7 +184,10 @@ impl Step {
         let Next::Choose(branches) = &self.next else {
             return None;
         };
-        let phrases: Vec<String> = branches.iter().flat_map(|branch| branch.phrases.iter().cloned()).collect();
+        let phrases: Vec<String> = branches
+            .iter()
+            .flat_map(|branch| branch.phrases.iter().cloned())
+            .collect();
         (!phrases.is_empty()).then_some(Grammar { phrases })
     }
 
@@ -189,7 +199,9 @@ impl Step {
             Next::Collect(collection) => vec![&collection.then],
             Next::HangUp => Vec::new(),
         };
-        next.into_iter().chain(&self.on_silence).chain(&self.on_no_match)
+        next.into_iter()
+            .chain(&self.on_silence)
+            .chain(&self.on_no_match)
     }
 }
 

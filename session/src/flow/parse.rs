@@ -12,7 +12,14 @@ use super::table::{Mistakes, Reader, TextOrTable};
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName, check};
 
 /// What counts as yes and as no. Digits as well: 1 and 2.
-const YES: [&str; 6] = ["yes", "yes please", "yeah", "correct", "that is right", "that's right"];
+const YES: [&str; 6] = [
+    "yes",
+    "yes please",
+    "yeah",
+    "correct",
+    "that is right",
+    "that's right",
+];
 const NO: [&str; 5] = ["no", "no thank you", "no thanks", "nope", "that is wrong"];
 
 /// Longest phrase, in words, and most phrases of one step: what a recogniser takes in its stride.
@@ -23,9 +30,9 @@ const MOST_PHRASES: usize = 500;
 const MOST_DIGITS: u32 = 64;
 
 pub(super) fn parse(text: &str) -> Result<Flow, Vec<FlowMistake>> {
-    let table: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| vec![FlowMistake::new("", error.to_string().trim_end())])?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        vec![FlowMistake::new("", error.to_string().trim_end())]
+    })?;
     let mistakes = Mistakes::default();
     let flow = read_flow(Reader::new("", table, &mistakes));
     let whole = mistakes.is_empty();
@@ -57,10 +64,15 @@ fn read_flow(mut file: Reader<'_>) -> Flow {
                 steps.insert(StepName::new(&name), read_step(step));
             }
         }
-        None => file.mistake("step", "is missing: a flow has steps, each a table [step.NAME]"),
+        None => file.mistake(
+            "step",
+            "is missing: a flow has steps, each a table [step.NAME]",
+        ),
     }
     file.finish();
-    let or = |prompt: Option<Prompt>, text: &str| prompt.unwrap_or_else(|| Prompt::Text(text.to_owned()));
+    let or = |prompt: Option<Prompt>, text: &str| {
+        prompt.unwrap_or_else(|| Prompt::Text(text.to_owned()))
+    };
     Flow {
         start: StepName::new(&start),
         steps,
@@ -101,7 +113,11 @@ fn read_next(step: &mut Reader<'_>) -> Next {
         (then.is_some() && collect.is_none(), "then"),
         (hangup, "hangup"),
     ];
-    let said: Vec<&str> = says.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
+    let said: Vec<&str> = says
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, name)| *name)
+        .collect();
     if let [first, second, ..] = said[..] {
         step.mistake(second, format!("a step cannot have this beside {first}"));
     }
@@ -112,13 +128,18 @@ fn read_next(step: &mut Reader<'_>) -> Next {
         if then.is_none() {
             step.mistake("then", "is missing: where the collected digits lead");
         }
-        return Next::Collect(read_digit_string(collect, then.unwrap_or_else(|| StepName::new(""))));
+        return Next::Collect(read_digit_string(
+            collect,
+            then.unwrap_or_else(|| StepName::new("")),
+        ));
     }
     match then {
         Some(then) => Next::Then(then),
         None => {
             if said.is_empty() {
-                step.mistake_here("leads nowhere: give it expect, yes and no, collect, then, or hangup = true");
+                step.mistake_here(
+                    "leads nowhere: give it expect, yes and no, collect, then, or hangup = true",
+                );
             }
             Next::HangUp
         }
@@ -131,7 +152,10 @@ fn read_branches(step: &mut Reader<'_>) -> Vec<Branch> {
         let phrases = read_phrases(&mut item);
         let digits = read_digits(&mut item);
         if phrases.is_empty() && digits.is_empty() {
-            item.mistake("phrases", "is missing: what the caller may say (phrases) or press (digits)");
+            item.mistake(
+                "phrases",
+                "is missing: what the caller may say (phrases) or press (digits)",
+            );
         }
         let then = read_step_name(&mut item, "then");
         if then.is_none() {
@@ -160,7 +184,10 @@ fn read_branches(step: &mut Reader<'_>) -> Vec<Branch> {
     }
     let phrases: usize = branches.iter().map(|branch| branch.phrases.len()).sum();
     if phrases > MOST_PHRASES {
-        step.mistake("expect", format!("{phrases} phrases in one step (the most is {MOST_PHRASES})"));
+        step.mistake(
+            "expect",
+            format!("{phrases} phrases in one step (the most is {MOST_PHRASES})"),
+        );
     }
     branches
 }
@@ -173,11 +200,21 @@ fn read_phrases(item: &mut Reader<'_>) -> Vec<String> {
         let words = written.split(' ').count();
         if written.is_empty() {
             item.mistake(&key, "is empty");
-        } else if let Some(odd) = written.chars().find(|symbol| !matches!(symbol, 'a'..='z' | '\'' | ' ')) {
-            let advice = if odd.is_ascii_digit() { "write numbers as words" } else { "phrases are English words" };
+        } else if let Some(odd) = written
+            .chars()
+            .find(|symbol| !matches!(symbol, 'a'..='z' | '\'' | ' '))
+        {
+            let advice = if odd.is_ascii_digit() {
+                "write numbers as words"
+            } else {
+                "phrases are English words"
+            };
             item.mistake(&key, format!("{text:?} has a {odd:?}: {advice}"));
         } else if words > LONGEST_PHRASE {
-            item.mistake(&key, format!("{words} words in one phrase (the most is {LONGEST_PHRASE})"));
+            item.mistake(
+                &key,
+                format!("{words} words in one phrase (the most is {LONGEST_PHRASE})"),
+            );
         } else if phrases.contains(&written) {
             item.mistake(&key, format!("{text:?} is listed twice"));
         } else {
@@ -192,9 +229,14 @@ fn read_digits(item: &mut Reader<'_>) -> Vec<Digit> {
     let mut digits = Vec::new();
     for symbol in item.text("digits").unwrap_or_default().chars() {
         match Digit::from_char(symbol) {
-            Some(digit) if digits.contains(&digit) => item.mistake("digits", format!("{symbol} is listed twice")),
+            Some(digit) if digits.contains(&digit) => {
+                item.mistake("digits", format!("{symbol} is listed twice"))
+            }
             Some(digit) => digits.push(digit),
-            None => item.mistake("digits", format!("{symbol:?} is no key of a telephone (0-9, *, #, A-D)")),
+            None => item.mistake(
+                "digits",
+                format!("{symbol:?} is no key of a telephone (0-9, *, #, A-D)"),
+            ),
         }
     }
     digits
@@ -202,11 +244,19 @@ fn read_digits(item: &mut Reader<'_>) -> Vec<Digit> {
 
 fn read_digit_string(mut collect: Reader<'_>, then: StepName) -> DigitString {
     let name = collect.text("name").unwrap_or_else(|| "digits".to_owned());
-    if !name.chars().all(|symbol| symbol.is_ascii_lowercase() || symbol == '_') {
-        collect.mistake("name", format!("{name:?}: a name is lower-case letters and _"));
+    if !name
+        .chars()
+        .all(|symbol| symbol.is_ascii_lowercase() || symbol == '_')
+    {
+        collect.mistake(
+            "name",
+            format!("{name:?}: a name is lower-case letters and _"),
+        );
     }
     let min = collect.number("min", 1, MOST_DIGITS).unwrap_or(1);
-    let max = collect.number("max", 1, MOST_DIGITS).unwrap_or(MOST_DIGITS.max(min));
+    let max = collect
+        .number("max", 1, MOST_DIGITS)
+        .unwrap_or(MOST_DIGITS.max(min));
     if min > max {
         collect.mistake("min", format!("{min} is more than max, {max}"));
     }
@@ -215,9 +265,15 @@ fn read_digit_string(mut collect: Reader<'_>, then: StepName) -> DigitString {
         Some("none") => None,
         Some(text) => {
             let mut symbols = text.chars();
-            let digit = symbols.next().and_then(Digit::from_char).filter(|_| symbols.next().is_none());
+            let digit = symbols
+                .next()
+                .and_then(Digit::from_char)
+                .filter(|_| symbols.next().is_none());
             if digit.is_none() {
-                collect.mistake("terminator", format!("{text:?} is no key of a telephone, nor \"none\""));
+                collect.mistake(
+                    "terminator",
+                    format!("{text:?} is no key of a telephone, nor \"none\""),
+                );
             }
             digit
         }

@@ -93,7 +93,9 @@ impl<'a> Reader<'a> {
         match self.value(key)? {
             Value::Integer(number) => match u32::try_from(number) {
                 Ok(number) if (least..=most).contains(&number) => Some(number),
-                Ok(_) | Err(_) => self.wrong(key, &format!("{number} is not between {least} and {most}")),
+                Ok(_) | Err(_) => {
+                    self.wrong(key, &format!("{number} is not between {least} and {most}"))
+                }
             },
             other => self.wrong_type(key, "a whole number", &other),
         }
@@ -111,7 +113,11 @@ impl<'a> Reader<'a> {
         match self.table.get(key)? {
             Value::Table(_) => self.table(key).map(TextOrTable::Table),
             Value::String(_) => self.text(key).map(TextOrTable::Text),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) => {
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_) => {
                 let other = self.value(key)?;
                 self.wrong_type(key, "a string or a table", &other)
             }
@@ -129,7 +135,8 @@ impl<'a> Reader<'a> {
             match item {
                 Value::Table(table) => Some(Reader::new(path, table, self.mistakes)),
                 other => {
-                    self.mistakes.add(path, format!("is {}, not a table", type_of(&other)));
+                    self.mistakes
+                        .add(path, format!("is {}, not a table", type_of(&other)));
                     None
                 }
             }
@@ -143,19 +150,29 @@ impl<'a> Reader<'a> {
         let Value::Array(items) = self.value(key)? else {
             return self.wrong(key, "is no list of strings");
         };
-        let texts = items.into_iter().enumerate().filter_map(|(index, item)| match item {
-            Value::String(text) => Some(text),
-            other => {
-                self.mistakes.add(format!("{path}[{index}]"), format!("is {}, not a string", type_of(&other)));
-                None
-            }
-        });
+        let texts = items
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, item)| match item {
+                Value::String(text) => Some(text),
+                other => {
+                    self.mistakes.add(
+                        format!("{path}[{index}]"),
+                        format!("is {}, not a string", type_of(&other)),
+                    );
+                    None
+                }
+            });
         Some(texts.collect())
     }
 
     /// The tables of a table of tables, by name.
     pub(super) fn into_tables(self) -> Vec<(String, Reader<'a>)> {
-        let Self { path, table, mistakes } = self;
+        let Self {
+            path,
+            table,
+            mistakes,
+        } = self;
         let tables = table.into_iter().filter_map(|(name, value)| {
             let path = format!("{path}.{name}");
             match value {

@@ -26,7 +26,11 @@ hangup = true
 "#;
 
 fn mistakes(text: &str) -> Vec<String> {
-    Flow::parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+    Flow::parse(text)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// The one mistake of `SMALL` with a piece of it replaced.
@@ -96,7 +100,6 @@ fn every_mistake_of_a_file_is_listed_with_its_key() {
         "retries: is a string, not a whole number",
         "silense_s: there is no such key",
         "start: there is no step \"askk\"",
-        "step.ask: waits for the caller but says nothing first: give it say",
         "step.ask.expect[0].phrases[1]: is empty",
         "step.ask.expect[0].phrases[2]: \"press 1\" has a '1': write numbers as words",
         "step.ask.expect[0].then: there is no step \"hours\"",
@@ -132,12 +135,17 @@ fn an_empty_file_lacks_a_start_and_steps() {
 #[test]
 fn a_step_that_nothing_leads_to_is_a_mistake() {
     let with_island = format!("{SMALL}\n[step.island]\nsay = \"Hm.\"\nthen = \"end\"\n");
-    assert_eq!(mistakes(&with_island), ["step.island: cannot be reached from \"ask\""]);
+    assert_eq!(
+        mistakes(&with_island),
+        ["step.island: cannot be reached from \"ask\""]
+    );
 }
 
 #[test]
 fn steps_that_never_come_to_an_end_are_dead_ends() {
-    let trapped = SMALL.replace("hangup = true", "yes = \"ask\"").replace("no = \"end\"", "no = \"number\"");
+    let trapped = SMALL
+        .replace("hangup = true", "yes = \"ask\"")
+        .replace("no = \"end\"", "no = \"number\"");
     let all = mistakes(&trapped);
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all[0].starts_with("step.ask: is a dead end"), "{all:?}");
@@ -173,7 +181,11 @@ fn single_mistakes_are_named() {
             "yes = \"number\"\nexpect = [{ digits = \"2\", then = \"end\" }]",
             "step.ask.no: the digit 2 collides with step.ask.expect[0]",
         ),
-        ("min = 2, max = 4", "min = 5, max = 4", "step.number.collect.min: 5 is more than max, 4"),
+        (
+            "min = 2, max = 4",
+            "min = 5, max = 4",
+            "step.number.collect.min: 5 is more than max, 4",
+        ),
         (
             "max = 4",
             "max = 400",
@@ -189,7 +201,16 @@ fn single_mistakes_are_named() {
             "max = 4, sensitive = true",
             "step.end.say: says {number}, which is sensitive: it would be heard and written down",
         ),
-        ("{number}", "{nummer}", "step.end.say: {nummer} is collected by no step"),
+        (
+            "{number}",
+            "{nummer}",
+            "step.end.say: {nummer} is collected by no step",
+        ),
+        (
+            "say = \"Yes or no?\"",
+            "",
+            "step.ask: waits for the caller but says nothing first: give it say",
+        ),
         (
             "hangup = true",
             "hangup = true\nreprompt = \"Hm?\"",
@@ -207,23 +228,41 @@ fn single_mistakes_are_named() {
 
 #[test]
 fn words_the_recogniser_does_not_know_are_named_where_they_are() {
-    let flow = Flow::parse(&SMALL.replace("no = \"end\"", "expect = [{ phrases = [\"not offhook\"], then = \"end\" }]")).unwrap();
+    let flow = Flow::parse(&SMALL.replace(
+        "no = \"end\"",
+        "expect = [{ phrases = [\"not offhook\"], then = \"end\" }]",
+    ))
+    .unwrap();
     let unknown = flow.unknown_words(|word| word != "offhook");
     let texts: Vec<String> = unknown.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
-        ["step.ask.expect[0].phrases: the recogniser does not know the word \"offhook\" of \"not offhook\""]
+        [
+            "step.ask.expect[0].phrases: the recogniser does not know the word \"offhook\" of \"not offhook\""
+        ]
     );
 }
 
 #[test]
 fn the_flow_says_its_first_step_and_listens_for_what_that_expects() {
     let (_, actions) = start(SMALL);
-    let [Action::Say { prompt, after: false, interruptible: true }, Action::Expect(Some(grammar))] = &actions[..] else {
+    let [
+        Action::Say {
+            prompt,
+            after: false,
+            interruptible: true,
+        },
+        Action::Expect(Some(grammar)),
+    ] = &actions[..]
+    else {
         panic!("{actions:?}");
     };
     assert_eq!(prompt.text(), Some("Yes or no?"));
-    assert!(["yes", "no", "yes please", "no thank you"].iter().all(|phrase| grammar.phrases.contains(&(*phrase).to_owned())));
+    assert!(
+        ["yes", "no", "yes please", "no thank you"]
+            .iter()
+            .all(|phrase| grammar.phrases.contains(&(*phrase).to_owned()))
+    );
 }
 
 #[test]
@@ -232,8 +271,13 @@ fn a_phrase_or_a_digit_leads_on_and_collected_digits_are_read_back() {
         let (mut conversation, _) = start(SMALL);
         let actions = conversation.handle(input);
         assert_eq!(said(&actions), [("Your number?", false)]);
-        let Some(Action::Collect { collection, .. }) = actions.last() else { panic!("{actions:?}") };
-        assert_eq!((collection.min, collection.max, collection.terminator), (2, 4, Digit::from_char('#')));
+        let Some(Action::Collect { collection, .. }) = actions.last() else {
+            panic!("{actions:?}")
+        };
+        assert_eq!(
+            (collection.min, collection.max, collection.terminator),
+            (2, 4, Digit::from_char('#'))
+        );
         let actions = conversation.handle(Input::Collected("40*".to_owned()));
         assert_eq!(said(&actions), [("You keyed 4 0 star.", false)]);
         assert_eq!(actions.last(), Some(&Action::HangUp { silent: false }));
@@ -254,7 +298,16 @@ fn steps_that_do_not_wait_are_said_one_after_the_other() {
 fn the_last_words_may_not_be_interrupted() {
     let (mut conversation, _) = start(FRONT_DESK);
     let actions = conversation.handle(heard("goodbye"));
-    assert!(matches!(&actions[0], Action::Say { interruptible: false, .. }), "{actions:?}");
+    assert!(
+        matches!(
+            &actions[0],
+            Action::Say {
+                interruptible: false,
+                ..
+            }
+        ),
+        "{actions:?}"
+    );
     assert_eq!(conversation.handle(heard("goodbye")), []);
 }
 
@@ -263,7 +316,13 @@ fn what_is_not_understood_is_asked_again_until_the_retries_are_used_up() {
     let (mut conversation, _) = start(SMALL);
     for input in [Input::NotUnderstood, digit('7')] {
         let actions = conversation.handle(input);
-        assert_eq!(said(&actions), [("Sorry, I did not understand that.", false), ("Yes or no?", true)]);
+        assert_eq!(
+            said(&actions),
+            [
+                ("Sorry, I did not understand that.", false),
+                ("Yes or no?", true)
+            ]
+        );
         assert!(matches!(actions.last(), Some(Action::Expect(Some(_)))));
     }
     let actions = conversation.handle(Input::NotUnderstood);
@@ -276,7 +335,10 @@ fn silence_is_asked_about_and_ends_the_call_as_silence() {
     let (mut conversation, _) = start(SMALL);
     for _ in 0..2 {
         let actions = conversation.handle(Input::Silent);
-        assert_eq!(said(&actions), [("Are you still there?", false), ("Yes or no?", true)]);
+        assert_eq!(
+            said(&actions),
+            [("Are you still there?", false), ("Yes or no?", true)]
+        );
     }
     let actions = conversation.handle(Input::Silent);
     assert_eq!(said(&actions), [("Goodbye.", false)]);
@@ -291,7 +353,10 @@ fn understanding_the_caller_gives_the_next_step_its_own_retries() {
     conversation.handle(heard("yes"));
     for _ in 0..2 {
         let actions = conversation.handle(Input::CollectedTooLittle);
-        assert!(matches!(actions.last(), Some(Action::Collect { .. })), "{actions:?}");
+        assert!(
+            matches!(actions.last(), Some(Action::Collect { .. })),
+            "{actions:?}"
+        );
     }
     let actions = conversation.handle(Input::CollectedTooLittle);
     assert_eq!(actions.last(), Some(&Action::HangUp { silent: false }));
@@ -299,7 +364,10 @@ fn understanding_the_caller_gives_the_next_step_its_own_retries() {
 
 #[test]
 fn exits_are_taken_instead_of_goodbye() {
-    let text = SMALL.replace("no = \"end\"", "no = \"end\"\non_silence = \"end\"\non_no_match = \"number\"");
+    let text = SMALL.replace(
+        "no = \"end\"",
+        "no = \"end\"\non_silence = \"end\"\non_no_match = \"number\"",
+    );
     let (mut conversation, _) = start(&text);
     let actions = conversation.handle(Input::SilentToTheEnd);
     assert_eq!(said(&actions), [("You keyed .", false)]);
@@ -324,10 +392,19 @@ fn what_comes_too_late_for_its_step_is_ignored() {
 
 #[test]
 fn a_recording_is_played_under_its_text() {
-    let text = SMALL.replace("say = \"Yes or no?\"", "say = { file = \"audio/ask.wav\", text = \"Yes or no?\" }");
+    let text = SMALL.replace(
+        "say = \"Yes or no?\"",
+        "say = { file = \"audio/ask.wav\", text = \"Yes or no?\" }",
+    );
     let flow = Flow::parse(&text).unwrap();
     assert_eq!(flow.recordings(), ["audio/ask.wav"]);
     let (_, actions) = start(&text);
-    assert!(matches!(&actions[0], Action::Say { prompt: Prompt::Recording { .. }, .. }));
+    assert!(matches!(
+        &actions[0],
+        Action::Say {
+            prompt: Prompt::Recording { .. },
+            ..
+        }
+    ));
     assert_eq!(said(&actions), [("Yes or no?", false)]);
 }
