@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use offhook_media::resampler::resample_whole;
 
+use super::acceptance::Loudness;
 use super::flite::Flite;
 use super::frame;
 use super::library::MissingLibrary;
@@ -125,16 +126,17 @@ fn recognise(
         Ok(samples) => samples,
         Err(error) => return refused(&error.to_string()),
     };
-    match recogniser.score(&samples, phrases) {
-        Ok(None) => Response::OutOfGrammar,
-        Ok(Some(scores)) => match scores.confidence() {
-            Some(confidence) => Response::Phrase {
-                text: scores.phrase,
-                confidence,
-            },
-            None => Response::OutOfGrammar,
-        },
-        Err(refusal) => refused(&refusal.to_string()),
+    let fit = match recogniser.best_fit(&samples, phrases) {
+        Ok(Some(fit)) => fit,
+        Ok(None) => return Response::OutOfGrammar,
+        Err(refusal) => return refused(&refusal.to_string()),
+    };
+    let Some(confidence) = fit.confidence(&Loudness::of(&samples)) else {
+        return Response::OutOfGrammar;
+    };
+    Response::Phrase {
+        text: fit.phrase,
+        confidence,
     }
 }
 

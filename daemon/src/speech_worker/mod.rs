@@ -109,7 +109,7 @@ pub struct SpeechConfig {
     pub program: PathBuf,
     /// Look for the libraries in this folder instead of where the system's loader looks.
     pub library_folder: Option<PathBuf>,
-    /// The recogniser's model: a folder with `en-us/`, `cmudict-en-us.dict` and `en-us-phone.lm.bin`.
+    /// The recogniser's model: a folder with `en-us/` and `cmudict-en-us.dict`.
     pub model_folder: PathBuf,
     /// The voice of [`SpeechWorker`] itself as a [`TextToSpeech`].
     pub voice: Voice,

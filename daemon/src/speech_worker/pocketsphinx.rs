@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use libloading::Library;
 
-use super::acceptance::Scores;
+use super::acceptance::Fit;
 use super::library::{self, MissingLibrary};
 
 const SPHINXBASE: (&str, &str) = ("libsphinxbase.so.3", "libsphinxbase3");
@@ -20,11 +20,10 @@ const MODEL_PACKAGE: &str = "pocketsphinx-en-us";
 /// The rate its model was trained at, in Hz.
 pub(super) const SAMPLE_RATE_HZ: u32 = 16_000;
 
-/// Frames of this length are scored, in samples at [`SAMPLE_RATE_HZ`].
-const FRAME_SAMPLES: usize = 160;
+/// What is shorter than 100 ms is no speech.
+const SHORTEST_UTTERANCE: usize = SAMPLE_RATE_HZ as usize / 10;
 
-const GRAMMAR_SEARCH: &CStr = c"grammar";
-const PHONE_SEARCH: &CStr = c"phones";
+const SEARCH: &CStr = c"grammar";
 
 /// `ps_decoder_t` and `cmd_ln_t`, which only the libraries look into.
 type Decoder = NonNull<c_void>;
@@ -39,7 +38,6 @@ struct Functions {
     decoder_free: unsafe extern "C" fn(*mut c_void) -> c_int,
     lookup_word: unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_char,
     set_grammar: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
-    set_phone_loop: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
     set_search: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
     start_utterance: unsafe extern "C" fn(*mut c_void) -> c_int,
     process: unsafe extern "C" fn(*mut c_void, *const i16, usize, c_int, c_int) -> c_int,
@@ -61,70 +59,35 @@ pub(super) struct Pocketsphinx {
 #[error("{0}")]
 pub(super) struct Refusal(String);
 
-/// What one search made of an utterance.
-struct BestPath {
-    text: Option<String>,
-    score: i32,
-    frames: i32,
-}
-
 impl Pocketsphinx {
     /// Loads the libraries and the model.
     pub(super) fn load(folder: Option<&Path>, model: &Path) -> Result<Self, MissingLibrary> {
         let acoustic = model_part(model, "en-us")?;
         let dictionary = model_part(model, "cmudict-en-us.dict")?;
-        let phones = model_part(model, "en-us-phone.lm.bin")?;
         let (functions, libraries) = load_functions(folder)?;
         // SAFETY: null turns logging off and is allowed at any time.
         unsafe { (functions.set_log_file)(std::ptr::null_mut()) };
         let decoder = start_decoder(&functions, &acoustic, &dictionary)?;
-        let this = Self {
+        Ok(Self {
             functions,
             decoder,
             _libraries: libraries,
-        };
-        // SAFETY: the decoder is alive, both strings outlive the call.
-        let set = unsafe {
-            (this.functions.set_phone_loop)(
-                this.decoder.as_ptr(),
-                PHONE_SEARCH.as_ptr(),
-                phones.as_ptr(),
-            )
-        };
-        if set != 0 {
-            return Err(MissingLibrary::new(
-                "en-us-phone.lm.bin",
-                MODEL_PACKAGE,
-                "the phone model cannot be read",
-            ));
-        }
-        Ok(this)
+        })
     }
 
-    /// How well the best of `phrases` fits `samples` (at [`SAMPLE_RATE_HZ`]), and how well the best
-    /// string of phones does. `None`: no phrase fits at all.
+    /// Which of `phrases` fits `samples` (at [`SAMPLE_RATE_HZ`]) best, and how well. `None`: none does.
     ///
     /// `phrases` are lower-case words; others are refused, so that nothing in them can be grammar.
-    pub(super) fn score(
+    pub(super) fn best_fit(
         &mut self,
         samples: &[i16],
         phrases: &[String],
-    ) -> Result<Option<Scores>, Refusal> {
+    ) -> Result<Option<Fit>, Refusal> {
         self.set_grammar(phrases)?;
-        if samples.len() < 10 * FRAME_SAMPLES {
+        if samples.len() < SHORTEST_UTTERANCE {
             return Ok(None);
         }
-        let grammar = self.search(GRAMMAR_SEARCH, samples)?;
-        let Some(phrase) = grammar.text.filter(|_| grammar.frames > 0) else {
-            return Ok(None);
-        };
-        let phones = self.search(PHONE_SEARCH, samples)?;
-        let frames = f64::from(grammar.frames);
-        Ok(Some(Scores {
-            phrase,
-            per_frame: f64::from(grammar.score) / frames,
-            over_phones: (f64::from(grammar.score) - f64::from(phones.score)) / frames,
-        }))
+        self.search(samples)
     }
 
     fn set_grammar(&mut self, phrases: &[String]) -> Result<(), Refusal> {
@@ -150,7 +113,7 @@ impl Pocketsphinx {
         let set = unsafe {
             (self.functions.set_grammar)(
                 self.decoder.as_ptr(),
-                GRAMMAR_SEARCH.as_ptr(),
+                SEARCH.as_ptr(),
                 grammar.as_ptr(),
             )
         };
@@ -179,17 +142,17 @@ impl Pocketsphinx {
         Ok(())
     }
 
-    /// Runs one search over a whole utterance.
-    fn search(&mut self, name: &CStr, samples: &[i16]) -> Result<BestPath, Refusal> {
+    /// Runs the grammar over a whole utterance.
+    fn search(&mut self, samples: &[i16]) -> Result<Option<Fit>, Refusal> {
         let failed = |what: &str| Refusal(format!("the recogniser failed to {what}"));
         let decoder = self.decoder.as_ptr();
         let functions = &self.functions;
-        // SAFETY: here and below, the decoder is alive and this is the only thread; the calls come in
-        // the order the header asks for (search, start, process, end, hypothesis); `samples` outlives
-        // the call and is as long as said.
+        // SAFETY: the decoder is alive and this is the only thread; the calls come in the order the
+        // header asks for (search, start, process, end, hypothesis); `samples` outlives the call and is
+        // as long as said; the hypothesis is a C string that lives until the next utterance.
         unsafe {
-            if (functions.set_search)(decoder, name.as_ptr()) != 0 {
-                return Err(failed("choose a search"));
+            if (functions.set_search)(decoder, SEARCH.as_ptr()) != 0 {
+                return Err(failed("take its grammar"));
             }
             if (functions.start_utterance)(decoder) != 0 {
                 return Err(failed("begin"));
@@ -201,14 +164,14 @@ impl Pocketsphinx {
             }
             let mut score = 0;
             let text = (functions.hypothesis)(decoder, &raw mut score);
-            let text =
-                (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
             let frames = (functions.frames)(decoder);
-            Ok(BestPath {
-                text,
-                score,
-                frames,
-            })
+            if text.is_null() || frames <= 0 {
+                return Ok(None);
+            }
+            Ok(Some(Fit {
+                phrase: CStr::from_ptr(text).to_string_lossy().into_owned(),
+                score_per_frame: f64::from(score) / f64::from(frames),
+            }))
         }
     }
 }
@@ -247,7 +210,6 @@ fn load_functions(
             decoder_free: of_decoder!("ps_free"),
             lookup_word: of_decoder!("ps_lookup_word"),
             set_grammar: of_decoder!("ps_set_jsgf_string"),
-            set_phone_loop: of_decoder!("ps_set_allphone_file"),
             set_search: of_decoder!("ps_set_search"),
             start_utterance: of_decoder!("ps_start_utt"),
             process: of_decoder!("ps_process_raw"),
@@ -259,9 +221,8 @@ fn load_functions(
     }
 }
 
-/// Starts a decoder. Our own detector has cut the utterance, so the decoder's removal of silence is
-/// off; the phone loop runs on context-independent phones, which is a hundred times faster and
-/// separates as well.
+/// Starts a decoder. Our own detector has cut the utterance, so the decoder's removal of silence, which
+/// takes word ends with it, is off.
 fn start_decoder(
     functions: &Functions,
     acoustic: &CStr,
@@ -287,8 +248,6 @@ fn start_decoder(
             dictionary.as_ptr(),
             c"-remove_silence".as_ptr(),
             c"no".as_ptr(),
-            c"-allphone_ci".as_ptr(),
-            c"yes".as_ptr(),
             std::ptr::null::<c_char>(),
         )
     };

@@ -11,7 +11,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
     let mut mistakes = Vec::new();
     unknown_steps(flow, &mut mistakes);
     for (name, step) in &flow.steps {
-        collisions(name, step, &mut mistakes);
+        collisions(step, &mut mistakes);
         pointless_exits(name, step, &mut mistakes);
     }
     prompts(flow, &mut mistakes);
@@ -19,6 +19,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
     if whole && mistakes.is_empty() {
         unreachable_steps(flow, &mut mistakes);
         traps(flow, &mut mistakes);
+        silent_questions(flow, &mut mistakes);
     }
     mistakes
 }
@@ -89,7 +90,7 @@ fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 }
 
 /// The same phrase or digit in two branches of one step.
-fn collisions(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
+fn collisions(step: &Step, mistakes: &mut Vec<FlowMistake>) {
     let Next::Choose(branches) = &step.next else {
         return;
     };
@@ -114,11 +115,18 @@ fn collisions(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
             }
         }
     }
-    if step.say.is_none() {
-        mistakes.push(FlowMistake::new(
-            key(name),
-            "waits for the caller but says nothing first: give it say",
-        ));
+}
+
+/// A caller cannot know that it is their turn.
+fn silent_questions(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    for (name, step) in &flow.steps {
+        let waits = matches!(step.next, Next::Choose(_) | Next::Collect(_));
+        if waits && step.say.is_none() {
+            mistakes.push(FlowMistake::new(
+                key(name),
+                "waits for the caller but says nothing first: give it say",
+            ));
+        }
     }
 }
 

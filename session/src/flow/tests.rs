@@ -100,7 +100,6 @@ fn every_mistake_of_a_file_is_listed_with_its_key() {
         "retries: is a string, not a whole number",
         "silense_s: there is no such key",
         "start: there is no step \"askk\"",
-        "step.ask: waits for the caller but says nothing first: give it say",
         "step.ask.expect[0].phrases[1]: is empty",
         "step.ask.expect[0].phrases[2]: \"press 1\" has a '1': write numbers as words",
         "step.ask.expect[0].then: there is no step \"hours\"",
@@ -206,6 +205,11 @@ fn single_mistakes_are_named() {
             "{number}",
             "{nummer}",
             "step.end.say: {nummer} is collected by no step",
+        ),
+        (
+            "say = \"Yes or no?\"",
+            "",
+            "step.ask: waits for the caller but says nothing first: give it say",
         ),
         (
             "hangup = true",
