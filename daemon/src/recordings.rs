@@ -60,14 +60,24 @@ impl Recordings {
     /// When the thread cannot be started.
     pub fn start(folder: PathBuf) -> std::io::Result<Self> {
         let (work, receiver) = crossbeam_channel::bounded(QUEUE);
-        let thread = std::thread::Builder::new().name("recordings".to_owned()).spawn(move || write_all(&receiver))?;
-        Ok(Self { folder, work, thread: Mutex::new(Some(thread)) })
+        let thread = std::thread::Builder::new()
+            .name("recordings".to_owned())
+            .spawn(move || write_all(&receiver))?;
+        Ok(Self {
+            folder,
+            work,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Writes what is left, to be called when every leg is closed; a recording whose leg still lives is
     /// given [`LAST_WORDS`] and then cut there. Blocks meanwhile.
     pub fn finish(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread
             && self.work.send(Work::Finish).is_ok()
             && thread.join().is_err()

@@ -111,7 +111,11 @@ impl Service {
         let health = Arc::new(Health::new(Instant::now()));
         let directory = Arc::new(CallDirectory::default());
         let recordings = recordings(&config)?;
-        let sessions = Arc::new(Sessions::new(&config, providers(&config), recordings.clone())?);
+        let sessions = Arc::new(Sessions::new(
+            &config,
+            providers(&config),
+            recordings.clone(),
+        )?);
 
         let (notice_sender, notices) = mpsc::channel(NOTICE_QUEUE);
         let threads = config.media.threads.get();
@@ -245,8 +249,14 @@ fn providers(config: &Config) -> Providers {
 }
 
 fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> {
-    let folder = config.recordings.clone().filter(|_| config.agents.values().any(|agent| agent.record));
-    let started = folder.map(Recordings::start).transpose().map_err(ServiceError::Start)?;
+    let folder = config
+        .recordings
+        .clone()
+        .filter(|_| config.agents.values().any(|agent| agent.record));
+    let started = folder
+        .map(Recordings::start)
+        .transpose()
+        .map_err(ServiceError::Start)?;
     Ok(started.map(Arc::new))
 }
 

@@ -112,7 +112,9 @@ async fn every_phrase_of_the_front_desk_is_understood_in_each_voice() {
                 let heard = speech.recognise(audio, &grammar).await.unwrap();
                 asked += 1;
                 if !matches!(&heard, Recognition::Phrase { text, .. } if text == phrase) {
-                    misheard.push(format!("{voice:?} at {step}: {phrase:?} was heard as {heard:?}"));
+                    misheard.push(format!(
+                        "{voice:?} at {step}: {phrase:?} was heard as {heard:?}"
+                    ));
                 }
             }
         }
@@ -133,7 +135,9 @@ async fn what_the_front_desk_does_not_expect_is_seldom_taken_for_what_it_does() 
                 asked += 1;
                 let heard = speech.recognise(audio.clone(), &grammar).await.unwrap();
                 if heard != Recognition::OutOfGrammar {
-                    taken.push(format!("{voice:?} at {step}: {sentence:?} was heard as {heard:?}"));
+                    taken.push(format!(
+                        "{voice:?} at {step}: {sentence:?} was heard as {heard:?}"
+                    ));
                 }
             }
         }

@@ -52,7 +52,12 @@ pub(crate) struct EventPacket {
 impl DigitSender {
     /// For what was negotiated; nothing can be sent where that is nothing.
     pub(crate) fn new(format: Option<TelephoneEvent>) -> Self {
-        Self { format, waiting: VecDeque::with_capacity(if format.is_some() { QUEUE_LENGTH } else { 0 }), press: None, pause_left_ms: 0 }
+        Self {
+            format,
+            waiting: VecDeque::with_capacity(if format.is_some() { QUEUE_LENGTH } else { 0 }),
+            press: None,
+            pause_left_ms: 0,
+        }
     }
 
     /// Queues a press of `duration_ms`, taken to the nearest of 40 to 1,300. `false` where no events
@@ -60,7 +65,8 @@ impl DigitSender {
     pub(crate) fn press(&mut self, digit: Digit, duration_ms: u32) -> bool {
         let room = self.format.is_some() && self.waiting.len() < QUEUE_LENGTH;
         if room {
-            self.waiting.push_back((digit, duration_ms.clamp(*PRESS_MS.start(), *PRESS_MS.end())));
+            self.waiting
+                .push_back((digit, duration_ms.clamp(*PRESS_MS.start(), *PRESS_MS.end())));
         }
         room
     }
@@ -74,7 +80,13 @@ impl DigitSender {
                 return None;
             }
             let (digit, duration_ms) = self.waiting.pop_front()?;
-            self.press = Some(Press { digit, timestamp, elapsed_ms: 0, duration_ms, ends_sent: 0 });
+            self.press = Some(Press {
+                digit,
+                timestamp,
+                elapsed_ms: 0,
+                duration_ms,
+                ends_sent: 0,
+            });
         }
         let press = self.press.as_mut()?;
         let marked = press.elapsed_ms == 0;
@@ -122,12 +134,21 @@ mod tests {
     fn wound_45_a_press_keeps_its_timestamp_grows_and_ends_three_times() {
         let mut sender = sender();
         assert!(sender.press(digit('5'), 80));
-        let packets: Vec<_> = (0..8).map_while(|index| sender.next(1_000 + 160 * index, 20)).collect();
-        let durations: Vec<_> = packets.iter().map(|p| u16::from_be_bytes([p.payload[2], p.payload[3]])).collect();
+        let packets: Vec<_> = (0..8)
+            .map_while(|index| sender.next(1_000 + 160 * index, 20))
+            .collect();
+        let durations: Vec<_> = packets
+            .iter()
+            .map(|p| u16::from_be_bytes([p.payload[2], p.payload[3]]))
+            .collect();
         let ends: Vec<_> = packets.iter().map(|p| p.payload[1] & 0x80 != 0).collect();
         assert_eq!(durations, [160, 320, 480, 640, 640, 640]);
         assert_eq!(ends, [false, false, false, true, true, true]);
-        assert!(packets.iter().all(|p| (p.timestamp, p.payload[0], p.payload_type) == (1_000, 5, 101)));
+        assert!(
+            packets
+                .iter()
+                .all(|p| (p.timestamp, p.payload[0], p.payload_type) == (1_000, 5, 101))
+        );
         let marked: Vec<_> = packets.iter().map(|p| p.marked).collect();
         assert_eq!(marked, [true, false, false, false, false, false]);
     }
@@ -136,7 +157,9 @@ mod tests {
     fn two_presses_of_one_key_have_a_pause_and_different_timestamps() {
         let mut sender = sender();
         assert!(sender.press(digit('7'), 40) && sender.press(digit('7'), 40));
-        let slots: Vec<_> = (0..16).map(|index| sender.next(160 * index, 20).map(|p| p.timestamp)).collect();
+        let slots: Vec<_> = (0..16)
+            .map(|index| sender.next(160 * index, 20).map(|p| p.timestamp))
+            .collect();
         let (first, second) = (Some(0), Some(160 * 7));
         let press = |at| [at; 4];
         assert_eq!(slots[..4], press(first));

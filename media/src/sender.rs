@@ -203,8 +203,13 @@ impl Sender {
     /// While a key is pressed: builds its event in place of the packet's audio.
     fn press_instead(&mut self) -> bool {
         let ptime_ms = u32::from(self.codec.ptime_ms);
-        let Some(event) = self.digits.next(self.next.timestamp, ptime_ms) else { return false };
-        self.next.timestamp = self.next.timestamp.wrapping_add(self.codec.timestamp_step());
+        let Some(event) = self.digits.next(self.next.timestamp, ptime_ms) else {
+            return false;
+        };
+        self.next.timestamp = self
+            .next
+            .timestamp
+            .wrapping_add(self.codec.timestamp_step());
         // Nobody heard what would have been here: the encoder begins its silence anew.
         self.silent_run = 0;
         let packet = RtpPacketBuilder::new()

@@ -95,17 +95,26 @@ fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
         eprintln!("offhook: nothing to call: sip.listen is empty");
         return Exit::Failed;
     };
-    let folder = config.recordings.clone().unwrap_or_else(|| PathBuf::from("."));
-    let kept = service::runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(async {
-            let (sender, mut finished) = mpsc::channel(FINISHED_CALLS);
-            let service = Service::start(config, listeners, telemetry, Some(sender)).map_err(|error| error.to_string())?;
-            println!("A recorded caller calls sip:front-desk@{target}; this takes about a minute.");
-            let kept = demo::call(target, &mut finished).await;
-            service.stop().await.map_err(|error| error.to_string())?;
-            kept.and_then(|keepsake| keepsake.save(&folder)).map_err(|error| error.to_string())
-        })
-    });
+    let folder = config
+        .recordings
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("."));
+    let kept = service::runtime()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                let (sender, mut finished) = mpsc::channel(FINISHED_CALLS);
+                let service = Service::start(config, listeners, telemetry, Some(sender))
+                    .map_err(|error| error.to_string())?;
+                println!(
+                    "A recorded caller calls sip:front-desk@{target}; this takes about a minute."
+                );
+                let kept = demo::call(target, &mut finished).await;
+                service.stop().await.map_err(|error| error.to_string())?;
+                kept.and_then(|keepsake| keepsake.save(&folder))
+                    .map_err(|error| error.to_string())
+            })
+        });
     telemetry.flush();
     match kept {
         Ok(said) => {
@@ -149,7 +158,10 @@ fn instructions(config: &Config, listeners: &Listeners) -> String {
         line(format!(
             "  with baresip:      baresip -e \"/dial sip:front-desk@{address}\""
         ));
-        line("  by itself:         offhook demo --call (a recorded caller; leaves demo/call.wav)".to_owned());
+        line(
+            "  by itself:         offhook demo --call (a recorded caller; leaves demo/call.wav)"
+                .to_owned(),
+        );
         line(format!(
             "  with SIPp:         sipp -sn uac -s echo -m 1 -d 3000 {address}"
         ));

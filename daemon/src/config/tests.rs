@@ -10,6 +10,7 @@ fn host() -> Host {
     Host {
         ephemeral_ports: EphemeralPorts::parse("32768 60999", ""),
         cores: NonZeroUsize::new(2).unwrap(),
+        recogniser_model: "/nonexistent".into(),
     }
 }
 

@@ -8,13 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use offhook_media::codec::CodecKind;
 use offhook_media::control::{Bus, Chunk, Digit, Epoch, LegCommand, LegEvent};
 use offhook_media::leg::Leg;
-use offhook_media::codec::CodecKind;
 use offhook_media::sdp::{self, Direction, LocalDescription, LocalMedia, Offer};
 use offhook_session::call::LegSettings;
 use offhook_sip::endpoint::{
-    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, InviteId, OutgoingInvite, Output, Transport,
+    Body, EndCause, Endpoint, EndpointConfig, Event, Flow, OutgoingInvite, Output, Transport,
 };
 use offhook_sip::message::{NameAddr, Response, Uri};
 use tokio::net::UdpSocket;
@@ -25,31 +25,26 @@ use crate::random::Random;
 
 /// One thing the caller does when the agent has finished speaking.
 #[derive(Clone, Debug)]
-pub enum Move {
-    /// Says a recorded line.
-    Say {
-        /// The words, for the report.
-        words: &'static str,
-        /// The recording, mono at 8 kHz.
-        samples: Arc<[i16]>,
-    },
+pub(super) enum Move {
+    /// Says a recorded line, mono at 8 kHz.
+    Say(Arc<[i16]>),
     /// Presses keys, one after the other.
     Press(Vec<Digit>),
 }
 
 /// What came of the call, from the caller's side.
 #[derive(Debug)]
-pub struct Report {
+pub(super) struct Report {
     /// The SIP messages, drawn.
-    pub ladder: String,
+    pub(super) ladder: String,
     /// How many times the agent spoke.
-    pub agent_turns: usize,
+    pub(super) agent_turns: usize,
     /// Moves that were made, of the script's.
-    pub moves_made: usize,
+    pub(super) moves_made: usize,
     /// How the call ended.
-    pub end: EndCause,
+    pub(super) end: EndCause,
     /// How long it lasted from the INVITE.
-    pub duration: Duration,
+    pub(super) duration: Duration,
 }
 
 /// Why there is no report.
@@ -88,12 +83,11 @@ enum Mood {
 }
 
 /// The caller and its sockets.
-pub struct Caller {
+pub(super) struct Caller {
     sip: UdpSocket,
     rtp: UdpSocket,
     flow: Flow,
     endpoint: Endpoint,
-    invite: InviteId,
     description: LocalDescription,
     offer: Option<Offer>,
     leg: Option<Leg>,
@@ -112,14 +106,22 @@ impl Caller {
     ///
     /// # Errors
     /// When no socket can be had.
-    pub async fn dial(target: SocketAddr, user: &str, script: Vec<Move>) -> Result<Self, CallerError> {
+    pub(super) async fn dial(
+        target: SocketAddr,
+        user: &str,
+        script: Vec<Move>,
+    ) -> Result<Self, CallerError> {
         let ip = local_ip_towards(target)?;
         let sip = UdpSocket::bind((ip, 0)).await?;
         let rtp = UdpSocket::bind((ip, 0)).await?;
         let now = Instant::now();
         let mut random = Random::from_kernel()?;
         let seed = random.next_u64();
-        let flow = Flow { transport: Transport::Udp, local: sip.local_addr()?, remote: target };
+        let flow = Flow {
+            transport: Transport::Udp,
+            local: sip.local_addr()?,
+            remote: target,
+        };
         let mut description = LocalDescription::new(LocalMedia {
             address: ip,
             port: rtp.local_addr()?.port(),
@@ -132,7 +134,9 @@ impl Caller {
         });
         let offer = description.offer();
         let mut endpoint = Endpoint::new(EndpointConfig::default(), random.next_u64());
-        let uri = |text: String| Uri::parse(&text).map_err(|error| CallerError::Answer(error.to_string()));
+        let uri = |text: String| {
+            Uri::parse(&text).map_err(|error| CallerError::Answer(error.to_string()))
+        };
         let invite = OutgoingInvite {
             flow,
             target: uri(format!("sip:{user}@{target}"))?,
@@ -140,15 +144,19 @@ impl Caller {
             to: NameAddr::new(uri(format!("sip:{user}@{target}"))?),
             route: Vec::new(),
             extra: Vec::new(),
-            body: Some(Body { content_type: "application/sdp".to_owned(), bytes: offer.body.clone() }),
+            body: Some(Body {
+                content_type: "application/sdp".to_owned(),
+                bytes: offer.body.clone(),
+            }),
         };
-        let invite = endpoint.invite(invite, now).map_err(|error| CallerError::Answer(error.to_string()))?;
+        endpoint
+            .invite(invite, now)
+            .map_err(|error| CallerError::Answer(error.to_string()))?;
         Ok(Self {
             sip,
             rtp,
             flow,
             endpoint,
-            invite,
             description,
             offer: Some(offer),
             leg: None,
@@ -167,7 +175,7 @@ impl Caller {
     ///
     /// # Errors
     /// When a socket fails, the answer cannot be used, or the call does not end.
-    pub async fn talk(mut self) -> Result<Report, CallerError> {
+    pub(super) async fn talk(mut self) -> Result<Report, CallerError> {
         let mut clock = tokio::time::interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut signalling = vec![0; 65_535];
@@ -176,7 +184,10 @@ impl Caller {
             if let Some(end) = self.carry_on().await? {
                 return Ok(self.report(end));
             }
-            let timeout = self.endpoint.poll_timeout().unwrap_or_else(|| Instant::now() + TICK);
+            let timeout = self
+                .endpoint
+                .poll_timeout()
+                .unwrap_or_else(|| Instant::now() + TICK);
             tokio::select! {
                 received = self.sip.recv_from(&mut signalling) => {
                     let (length, remote) = received?;
@@ -201,7 +212,8 @@ impl Caller {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => {
-                    self.ladder.record(Arrow::FromCaller, &bytes, Instant::now());
+                    self.ladder
+                        .record(Arrow::FromCaller, &bytes, Instant::now());
                     self.sip.send_to(&bytes, flow.remote).await?;
                 }
                 Output::Event(Event::Answered { response, .. }) => self.answered(&response)?,
@@ -213,12 +225,22 @@ impl Caller {
     }
 
     fn answered(&mut self, response: &Response) -> Result<(), CallerError> {
-        let Some(offer) = self.offer.take() else { return Ok(()) };
+        let Some(offer) = self.offer.take() else {
+            return Ok(());
+        };
         let unusable = |error: &dyn std::fmt::Display| CallerError::Answer(error.to_string());
         let answer = sdp::parse(&response.body).map_err(|error| unusable(&error))?;
-        let negotiated = self.description.accept_answer(&offer, &answer).map_err(|error| unusable(&error))?;
-        let settings = LegSettings { voice_activity: true, no_media_timeout: None, seed: self.seed };
-        let leg = Leg::new(settings.config(&negotiated), Instant::now()).map_err(|error| unusable(&error))?;
+        let negotiated = self
+            .description
+            .accept_answer(&offer, &answer)
+            .map_err(|error| unusable(&error))?;
+        let settings = LegSettings {
+            voice_activity: true,
+            no_media_timeout: None,
+            seed: self.seed,
+        };
+        let leg = Leg::new(settings.config(&negotiated), Instant::now())
+            .map_err(|error| unusable(&error))?;
         self.leg = Some(leg);
         Ok(())
     }
@@ -226,9 +248,14 @@ impl Caller {
     /// One frame each way, and the caller's next move when it is time for it.
     async fn tick(&mut self, now: Instant) -> Result<(), CallerError> {
         if now.saturating_duration_since(self.began) > LONGEST_CALL {
-            return Err(CallerError::TooLong(LONGEST_CALL, "the agent should have hung up"));
+            return Err(CallerError::TooLong(
+                LONGEST_CALL,
+                "the agent should have hung up",
+            ));
         }
-        let Some(leg) = &mut self.leg else { return Ok(()) };
+        let Some(leg) = &mut self.leg else {
+            return Ok(());
+        };
         if let Some((datagram, to)) = leg.tick(now) {
             self.rtp.send_to(datagram, to).await?;
         }
@@ -250,7 +277,9 @@ impl Caller {
                 self.mood = Mood::Hearing;
             }
             (LegEvent::SpeechStarted { .. }, Mood::Waiting { .. }) => self.mood = Mood::Hearing,
-            (LegEvent::SpeechStopped { .. }, Mood::Hearing) => self.mood = Mood::Waiting { since: now },
+            (LegEvent::SpeechStopped { .. }, Mood::Hearing) => {
+                self.mood = Mood::Waiting { since: now }
+            }
             (LegEvent::Drained { .. }, Mood::Speaking) => self.mood = Mood::Listening,
             _ => {}
         }
@@ -259,18 +288,30 @@ impl Caller {
     fn next_move(&mut self) {
         let Some(leg) = &mut self.leg else { return };
         // When the script is done the caller only listens; the agent hangs up.
-        let Some(next) = self.script.next() else { return };
+        let Some(next) = self.script.next() else {
+            return;
+        };
         self.moves_made += 1;
         match next {
-            Move::Say { samples, .. } => {
+            Move::Say(samples) => {
                 self.epoch = Epoch(self.epoch.0 + 1);
-                let chunk = Chunk { epoch: self.epoch, samples, last: true };
-                leg.handle_command(LegCommand::Play { bus: Bus::Speech, chunk });
+                let chunk = Chunk {
+                    epoch: self.epoch,
+                    samples,
+                    last: true,
+                };
+                leg.handle_command(LegCommand::Play {
+                    bus: Bus::Speech,
+                    chunk,
+                });
                 self.mood = Mood::Speaking;
             }
             Move::Press(digits) => {
                 for digit in digits {
-                    leg.handle_command(LegCommand::Press { digit, duration_ms: PRESS_MS });
+                    leg.handle_command(LegCommand::Press {
+                        digit,
+                        duration_ms: PRESS_MS,
+                    });
                 }
                 self.mood = Mood::Listening;
             }
@@ -293,7 +334,11 @@ fn local_ip_towards(target: SocketAddr) -> std::io::Result<IpAddr> {
     if target.ip().is_loopback() {
         return Ok(target.ip());
     }
-    let any: IpAddr = if target.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
+    let any: IpAddr = if target.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0_u16; 8].into()
+    };
     let probe = std::net::UdpSocket::bind((any, 0))?;
     // Connecting a UDP socket sends nothing; it only asks the routing table.
     probe.connect(target)?;

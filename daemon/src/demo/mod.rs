@@ -16,7 +16,8 @@ use offhook_sip::endpoint::EndCause;
 use tokio::sync::mpsc;
 
 use crate::sip_driver::FinishedCall;
-use caller::{Caller, CallerError, Move};
+pub use caller::CallerError;
+use caller::{Caller, Move};
 
 /// Who is called.
 const AGENT: &str = "front-desk";
@@ -70,12 +71,19 @@ pub struct Keepsake {
 ///
 /// # Errors
 /// See [`DemoError`].
-pub async fn call(target: SocketAddr, finished: &mut mpsc::Receiver<FinishedCall>) -> Result<Keepsake, DemoError> {
+pub async fn call(
+    target: SocketAddr,
+    finished: &mut mpsc::Receiver<FinishedCall>,
+) -> Result<Keepsake, DemoError> {
     let script = script();
     let planned = script.len();
     let report = Caller::dial(target, AGENT, script).await?.talk().await?;
     if report.moves_made < planned || report.end != EndCause::RemoteBye {
-        return Err(DemoError::CutShort { end: report.end, made: report.moves_made, planned });
+        return Err(DemoError::CutShort {
+            end: report.end,
+            made: report.moves_made,
+            planned,
+        });
     }
     let put_away = tokio::time::timeout(PUTTING_AWAY, finished.recv()).await;
     let finished = put_away.ok().flatten().ok_or(DemoError::NotPutAway)?;
@@ -89,15 +97,15 @@ pub async fn call(target: SocketAddr, finished: &mut mpsc::Receiver<FinishedCall
 
 /// Words and keys: every way of answering that front-desk knows.
 fn script() -> Vec<Move> {
-    let say = |words, wav| Move::Say { words, samples: samples_of(wav) };
+    let say = |wav| Move::Say(samples_of(wav));
     let press = |keys: &str| Move::Press(keys.chars().filter_map(Digit::from_char).collect());
     vec![
-        say("Opening hours.", OPENING_HOURS),
-        say("Yes.", YES),
+        say(OPENING_HOURS),
+        say(YES),
         press("3"),
         press("5550123#"),
-        say("Yes.", YES),
-        say("No.", NO),
+        say(YES),
+        say(NO),
     ]
 }
 
@@ -116,7 +124,10 @@ impl Keepsake {
     pub fn save(&self, folder: &Path) -> Result<String, DemoError> {
         let file = |name: &str, work: &dyn Fn(&Path) -> std::io::Result<()>| {
             let path = folder.join(name);
-            work(&path).map_err(|error| DemoError::File { path: path.clone(), error })?;
+            work(&path).map_err(|error| DemoError::File {
+                path: path.clone(),
+                error,
+            })?;
             Ok::<PathBuf, DemoError>(path)
         };
         let transcript = written(&self.finished.transcript);
@@ -132,9 +143,18 @@ impl Keepsake {
         );
         if let Some(recorded) = &self.finished.recording {
             let recording = file("call.wav", &|path| std::fs::rename(recorded, path))?;
-            let _ = writeln!(said, "recording   {} (caller left, agent right)", recording.display());
+            let _ = writeln!(
+                said,
+                "recording   {} (caller left, agent right)",
+                recording.display()
+            );
         }
-        let _ = writeln!(said, "transcript  {}\nladder      {}", text.display(), ladder.display());
+        let _ = writeln!(
+            said,
+            "transcript  {}\nladder      {}",
+            text.display(),
+            ladder.display()
+        );
         Ok(said)
     }
 }
@@ -149,12 +169,27 @@ fn written(transcript: &Transcript) -> String {
         };
         // Writing to a String cannot fail.
         let _ = match entry.kind {
-            EntryKind::Speech => writeln!(text, "{:>8.2}  {who:<7} {}", seconds(entry.at_ms), entry.text.expose()),
+            EntryKind::Speech => writeln!(
+                text,
+                "{:>8.2}  {who:<7} {}",
+                seconds(entry.at_ms),
+                entry.text.expose()
+            ),
             EntryKind::InterruptedSpeech => {
-                writeln!(text, "{:>8.2}  {who:<7} {} (interrupted)", seconds(entry.at_ms), entry.text.expose())
+                writeln!(
+                    text,
+                    "{:>8.2}  {who:<7} {} (interrupted)",
+                    seconds(entry.at_ms),
+                    entry.text.expose()
+                )
             }
             EntryKind::Digits => {
-                writeln!(text, "{:>8.2}  {who:<7} pressed {}", seconds(entry.at_ms), entry.text.expose())
+                writeln!(
+                    text,
+                    "{:>8.2}  {who:<7} pressed {}",
+                    seconds(entry.at_ms),
+                    entry.text.expose()
+                )
             }
         };
     }

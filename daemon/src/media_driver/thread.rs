@@ -137,9 +137,8 @@ impl Thread {
             .fetch_add(u64::from(tick.missed), Ordering::Relaxed);
         let mut sent = 0;
         for (id, seat) in self.seats.iter_mut() {
-            let NewLeg { leg, socket, .. } = &mut seat.new;
-            if let Some((datagram, to)) = leg.tick(tick.at) {
-                match socket.send(datagram, to) {
+            if let Some((datagram, to)) = seat.new.leg.tick(tick.at) {
+                match seat.new.socket.send(datagram, to) {
                     Ok(()) => sent += 1,
                     Err(_) => {
                         self.counters.send_failures.fetch_add(1, Ordering::Relaxed);

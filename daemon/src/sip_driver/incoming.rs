@@ -135,6 +135,7 @@ impl Signalling {
             audio: Audio::Bound(socket),
             session: None,
             report: None,
+            arrived: Instant::now(),
             span: span.clone(),
         };
         self.calls.insert(id.clone(), live);

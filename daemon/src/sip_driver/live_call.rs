@@ -1,5 +1,7 @@
 //! A call and what it holds while it lives.
 
+use std::time::Instant;
+
 use offhook_media::sdp::Negotiated;
 use offhook_session::agent_session::{CallEvent, CallFacts, SessionReport};
 use offhook_session::call::Call;
@@ -32,6 +34,8 @@ pub(super) struct LiveCall {
     pub(super) session: Option<mpsc::Sender<CallEvent>>,
     /// What its session left behind.
     pub(super) report: Option<SessionReport>,
+    /// When its INVITE came.
+    pub(super) arrived: Instant,
     /// Carries the call's id into every log line about it.
     pub(super) span: Span,
 }

@@ -301,7 +301,10 @@ impl Signalling {
                 &[],
                 now,
             ),
-            CallOutput::Accept(body) => self.endpoint.accept(invite, Some(body), &[], now),
+            CallOutput::Accept(body) => {
+                counting::answered(now.saturating_duration_since(live.arrived));
+                self.endpoint.accept(invite, Some(body), &[], now)
+            }
             CallOutput::Reject { status, headers } => {
                 self.endpoint
                     .reject(invite, status, &borrowed(&headers), now)

@@ -297,8 +297,8 @@ impl Leg {
         let config = LegConfig::new(agreed, self.sender.position());
         let expected = ExpectedPayloads::new(&config);
         if expected != self.expected {
-            self.receiver =
-                Receiver::new(ReceiverConfig::new(agreed.codec, agreed.telephone_event))?;
+            let config = ReceiverConfig::new(agreed.codec, agreed.telephone_event);
+            self.receiver.renegotiate(config)?;
             self.expected = expected;
         }
         if agreed.codec != self.codec {

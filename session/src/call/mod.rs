@@ -95,6 +95,8 @@ pub struct Call {
     leg: LegSettings,
     state: State,
     session_open: bool,
+    /// Whether the far end holds the call: we may not send.
+    held: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -121,6 +123,7 @@ impl Call {
             leg: provision.leg,
             state: State::Over,
             session_open: false,
+            held: false,
             outputs: VecDeque::new(),
         };
         call.answer(request);
@@ -247,12 +250,9 @@ impl Call {
         };
         match answer {
             Ok(negotiated) => {
-                self.outputs
-                    .push_back(Output::AcceptReoffer(session_description(
-                        negotiated.body.clone(),
-                    )));
-                self.outputs
-                    .push_back(Output::Renegotiate(Box::new(negotiated)));
+                let body = session_description(negotiated.body.clone());
+                self.outputs.push_back(Output::AcceptReoffer(body));
+                self.renegotiate(negotiated);
             }
             Err(refused) => {
                 self.outputs.push_back(Output::RejectReoffer {
@@ -272,9 +272,7 @@ impl Call {
         let Some(offer) = offered.take() else { return };
         match description_in(ack) {
             Ok(Some(answer)) => match self.description.accept_answer(&offer, &answer) {
-                Ok(negotiated) => self
-                    .outputs
-                    .push_back(Output::Renegotiate(Box::new(negotiated))),
+                Ok(negotiated) => self.renegotiate(negotiated),
                 Err(error) => {
                     tracing::warn!(%error, "the answer to our offer cannot be met; the media stays")
                 }
@@ -283,6 +281,21 @@ impl Call {
             Err(error) => {
                 tracing::warn!(%error, "the answer to our offer cannot be read; the media stays")
             }
+        }
+    }
+
+    /// Tells the leg what was agreed on, and the session when that puts the call on hold or takes it off.
+    fn renegotiate(&mut self, agreed: Negotiated) {
+        let held = !agreed.direction.sends();
+        self.outputs
+            .push_back(Output::Renegotiate(Box::new(agreed)));
+        if held != self.held {
+            self.held = held;
+            self.outputs.push_back(Output::Tell(if held {
+                CallEvent::Held
+            } else {
+                CallEvent::Resumed
+            }));
         }
     }
 

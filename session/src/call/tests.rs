@@ -188,11 +188,29 @@ fn a_hold_is_answered_with_recvonly_and_the_leg_told() {
     let mut call = talking();
     reoffer(&mut call, request("INVITE", &offer("0", "a=sendonly\r\n")));
     let outputs = drain(&mut call);
-    let [Output::AcceptReoffer(answer), Output::Renegotiate(agreed)] = &outputs[..] else {
-        panic!("{outputs:?}")
+    let [
+        Output::AcceptReoffer(answer),
+        Output::Renegotiate(agreed),
+        Output::Tell(CallEvent::Held),
+    ] = &outputs[..]
+    else {
+        panic!("{outputs:?}");
     };
     assert!(String::from_utf8_lossy(&answer.bytes).contains("a=recvonly"));
     assert_eq!(agreed.direction, Direction::ReceiveOnly);
+    reoffer(&mut call, request("INVITE", &offer("0", "")));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(
+            &outputs[..],
+            [
+                Output::AcceptReoffer(_),
+                Output::Renegotiate(_),
+                Output::Tell(CallEvent::Resumed)
+            ]
+        ),
+        "{outputs:?}"
+    );
 }
 
 #[test]
