@@ -9,7 +9,7 @@ use crate::transaction::{
 };
 
 impl Endpoint {
-    /// Lets every timer fire that is due, up to [`Limits::timers_per_call`]; when more are due,
+    /// Lets every timer fire that is due, up to [`Limits::timers_per_call`](super::Limits::timers_per_call); when more are due,
     /// [`poll_timeout`](Self::poll_timeout) stays in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..self.core.config.limits.timers_per_call {

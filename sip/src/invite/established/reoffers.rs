@@ -23,9 +23,9 @@ const MAX_GLARES: u32 = 6;
 pub(super) struct Reinvite {
     body: Body,
     glares: u32,
-    pub(super) cseq: u32,
+    cseq: u32,
     /// `None` while waiting after 491.
-    pub(super) transaction: Option<TransactionId>,
+    transaction: Option<TransactionId>,
 }
 
 impl Established {
