@@ -97,6 +97,21 @@ impl Dialog {
         })
     }
 
+    /// The dialog that a re-INVITE of ours was sent in, from what is left of it: a 2xx that comes
+    /// after the call's end is acknowledged all the same.
+    pub(crate) fn of_reinvite(
+        id: DialogId,
+        reinvite: &Request,
+        cseq: u32,
+        response: &Response,
+    ) -> Result<Self, NoDialog> {
+        let route_set = reinvite.headers.routes().map_err(|_| NoDialog("Route"))?;
+        Ok(Self {
+            route_set,
+            ..Self::as_client(id, reinvite, cseq, response)?
+        })
+    }
+
     /// What identifies it.
     pub(crate) fn id(&self) -> &DialogId {
         &self.id

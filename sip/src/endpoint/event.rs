@@ -245,6 +245,8 @@ pub struct EndpointStatistics {
     pub unacknowledged_refusals: u64,
     /// Live transactions.
     pub transactions: usize,
+    /// Requests of ours without a final response.
+    pub awaiting_answers: usize,
     /// Live INVITE usages.
     pub invites: usize,
     /// Dialogs, early ones included.

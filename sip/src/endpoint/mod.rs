@@ -10,14 +10,17 @@
 //! The caller hands in datagrams, commands and the time, and drains [`Endpoint::poll_output`] after
 //! each call. Which calls to take, what to say and where a name resolves to are the caller's.
 
+mod answers;
 pub(crate) mod arrival;
 mod config;
 pub(crate) mod core;
 mod dispatch;
 mod event;
+mod expiry;
 mod flow;
 pub(crate) mod identifiers;
 mod refusals;
+mod requests;
 mod responses;
 mod timers;
 
@@ -30,15 +33,12 @@ pub use event::{
 };
 pub use flow::{Flow, Transport};
 
-use self::{core::Core, identifiers::SeededMap, timers::Alarm};
+use self::{core::Core, identifiers::SeededMap};
 use crate::{
     dialog::DialogId,
     invite::{ALLOW, Invite, Outgoing, Place},
     message::{CSeq, Method, Request, StatusCode},
-    transaction::{
-        Failure, Timer, invite_client, invite_server, non_invite_client, non_invite_server,
-        table::{ClientMachine, ClientRole, ServerMachine, TransactionId},
-    },
+    transaction::table::ClientRole,
 };
 
 /// Every transaction, dialog and call of one SIP user agent.
@@ -78,24 +78,6 @@ impl Endpoint {
         self.core.timers.next_at()
     }
 
-    /// Lets every timer fire that is due, up to [`Limits::timers_per_call`]; when more are due,
-    /// [`poll_timeout`](Self::poll_timeout) stays in the past.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        for _ in 0..self.core.config.limits.timers_per_call {
-            if self.core.outputs.len() >= self.core.config.limits.outputs {
-                return;
-            }
-            match self.core.timers.pop_due(now) {
-                None => return,
-                Some(Alarm::Client(id, timer)) => self.on_client_timer(id, timer, now),
-                Some(Alarm::Server(id, timer)) => self.on_server_timer(id, timer, now),
-                Some(Alarm::Invite(id, timer)) => {
-                    self.with_invite(id, |invite, core| invite.on_timer(core, timer, now));
-                }
-            }
-        }
-    }
-
     /// Takes what arrived on `flow`. Anything may arrive: what is no SIP message is counted and
     /// dropped, what is a damaged request is refused.
     pub fn handle_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
@@ -105,29 +87,6 @@ impl Endpoint {
             return;
         }
         self.take_datagram(flow, bytes, now);
-    }
-
-    /// The transport could not deliver to `flow.remote` (for UDP, an ICMP error): requests that
-    /// wait for an answer from there fail now (RFC 3261 17.1.4 and 18.4). Responses and
-    /// established calls are left to their timers, because an ICMP error is easily forged and may
-    /// be about one lost route.
-    pub fn handle_transport_error(&mut self, flow: Flow, now: Instant) {
-        for id in self.core.clients_awaiting(flow.remote) {
-            let Some(transaction) = self.core.clients.get_mut(id) else {
-                continue;
-            };
-            let step = match &mut transaction.machine {
-                ClientMachine::Invite(machine, _) => {
-                    machine.handle(invite_client::Input::TransportFailed)
-                }
-                ClientMachine::NonInvite(machine) => {
-                    machine.handle(non_invite_client::Input::TransportFailed)
-                }
-            };
-            let (role, failure) = (transaction.role, step.failure);
-            self.core.follow_client(id, step, now);
-            self.on_client_failure(id, role, failure, now);
-        }
     }
 
     /// Answers an incoming call with 101 to 199, which is repeated each minute. The first one
@@ -297,6 +256,7 @@ impl Endpoint {
             transactions: self.core.live_transactions(),
             invites: self.invites.len(),
             dialogs: self.core.invites_by_dialog.len(),
+            awaiting_answers: self.core.awaiting_answers(),
             merge_keys: self.core.transactions_by_merge_key.len(),
             timers: self.core.timers.len(),
             ..self.core.statistics
@@ -369,58 +329,6 @@ impl Endpoint {
             self.invites.remove(&id);
         }
         Some(outcome)
-    }
-
-    fn on_client_timer(&mut self, id: TransactionId, timer: Timer, now: Instant) {
-        let Some(transaction) = self.core.clients.get_mut(id) else {
-            return;
-        };
-        let step = match &mut transaction.machine {
-            ClientMachine::Invite(machine, _) => machine.handle(invite_client::Input::Timer(timer)),
-            ClientMachine::NonInvite(machine) => {
-                machine.handle(non_invite_client::Input::Timer(timer))
-            }
-        };
-        let (role, failure) = (transaction.role, step.failure);
-        self.core.statistics.retransmissions_sent += u64::from(step.transmit.is_some());
-        self.core.follow_client(id, step, now);
-        self.on_client_failure(id, role, failure, now);
-    }
-
-    fn on_client_failure(
-        &mut self,
-        id: TransactionId,
-        role: ClientRole,
-        failure: Option<Failure>,
-        now: Instant,
-    ) {
-        let Some(failure) = failure else { return };
-        match role {
-            ClientRole::Invite(invite) | ClientRole::Bye(invite) => {
-                self.with_invite(invite, |invite, core| invite.on_failure(core, failure));
-            }
-            ClientRole::Reinvite(invite) => {
-                self.with_invite(invite, |invite, core| {
-                    invite.on_reinvite_failure(core, id, failure, now);
-                });
-            }
-            ClientRole::Unattended => {}
-        }
-    }
-
-    fn on_server_timer(&mut self, id: TransactionId, timer: Timer, now: Instant) {
-        let Some(transaction) = self.core.servers.get_mut(id) else {
-            return;
-        };
-        let step = match &mut transaction.machine {
-            ServerMachine::Invite(machine, _) => machine.handle(invite_server::Input::Timer(timer)),
-            ServerMachine::NonInvite(machine) => {
-                machine.handle(non_invite_server::Input::Timer(timer))
-            }
-        };
-        self.core.statistics.retransmissions_sent += u64::from(step.transmit.is_some());
-        self.core.statistics.unacknowledged_refusals += u64::from(step.failure.is_some());
-        self.core.follow_server(id, step, now);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Endpoint, InviteId};
 use crate::{
     dialog::{Dialog, DialogId},
-    message::{Response, StatusClass},
+    message::{Malformed, NameAddr, Response, StatusClass},
     transaction::{
         invite_client,
         key::ClientKey,
@@ -63,11 +63,7 @@ impl Endpoint {
                 self.take_invite_response(transaction, invite, response, now);
             }
             ClientRole::Reinvite(invite) => {
-                if !self.acknowledge_again(transaction, &response) {
-                    self.with_invite(invite, |invite, core| {
-                        invite.on_reinvite_response(core, transaction, &response, now);
-                    });
-                }
+                self.take_reinvite_response(transaction, invite, &response, now);
             }
             ClientRole::Bye(invite) => {
                 self.with_invite(invite, |invite, core| {
@@ -125,6 +121,37 @@ impl Endpoint {
         true
     }
 
+    /// A response to a re-INVITE of ours. A 2xx that comes when the call is ending or has ended is
+    /// still acknowledged, or the far end would repeat it for 64*T1.
+    fn take_reinvite_response(
+        &mut self,
+        transaction: TransactionId,
+        invite: InviteId,
+        response: &Response,
+        now: Instant,
+    ) {
+        if self.acknowledge_again(transaction, response) {
+            return;
+        }
+        self.with_invite(invite, |invite, core| {
+            invite.on_reinvite_response(core, transaction, response, now);
+        });
+        let Some(flow) = self.core.clients.get(transaction).map(|client| client.flow) else {
+            return;
+        };
+        let Some(sent) = self.core.sent_invite(transaction) else {
+            return;
+        };
+        if !response.status.is_success() || !sent.acks.is_empty() {
+            return;
+        }
+        let cseq = sent.cseq;
+        let dialog = Dialog::of_reinvite(dialog_id(response), &sent.request, cseq, response);
+        if let Ok(dialog) = dialog {
+            self.core.acknowledge(transaction, &dialog, cseq, flow);
+        }
+    }
+
     fn end_fork(&mut self, transaction: TransactionId, response: &Response, now: Instant) {
         let Some(flow) = self.core.clients.get(transaction).map(|client| client.flow) else {
             return;
@@ -133,22 +160,7 @@ impl Endpoint {
             return;
         };
         let cseq = sent.cseq;
-        let tag_of = |name| {
-            let address = if name == "From" {
-                response.headers.from_()
-            } else {
-                response.headers.to()
-            };
-            address
-                .ok()
-                .and_then(|address| address.tag().map(str::to_owned))
-                .unwrap_or_default()
-        };
-        let id = DialogId {
-            call_id: response.headers.call_id().unwrap_or_default().to_owned(),
-            local_tag: tag_of("From"),
-            remote_tag: tag_of("To"),
-        };
+        let id = dialog_id(response);
         let Ok(mut dialog) = Dialog::as_client(id, &sent.request, cseq, response) else {
             return;
         };
@@ -163,5 +175,21 @@ impl Endpoint {
         let method = response.headers.cseq().ok()?.method;
         let branch = via.branch()?.to_owned();
         self.core.clients.find(&ClientKey { branch, method })
+    }
+}
+
+/// The dialog that a response to a request of ours is in.
+fn dialog_id(response: &Response) -> DialogId {
+    let headers = &response.headers;
+    let tag_of = |address: Result<NameAddr, Malformed>| {
+        address
+            .ok()
+            .and_then(|address| address.tag().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    DialogId {
+        call_id: headers.call_id().unwrap_or_default().to_owned(),
+        local_tag: tag_of(headers.from_()),
+        remote_tag: tag_of(headers.to()),
     }
 }

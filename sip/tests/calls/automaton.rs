@@ -59,6 +59,8 @@ pub(crate) struct Automaton {
     pub(crate) belief: Belief,
     /// Whether the call was ever answered, as it sees it.
     pub(crate) answered: bool,
+    /// Whether something it repeated was never answered.
+    pub(crate) gave_up: bool,
     heard_provisional: bool,
     cancelling: bool,
     /// Our INVITE as it received it, as callee.
@@ -80,6 +82,7 @@ impl Automaton {
             plan,
             belief: Belief::Trying,
             answered: false,
+            gave_up: false,
             heard_provisional: false,
             cancelling: false,
             invite: None,
@@ -125,6 +128,7 @@ impl Automaton {
             .collect();
         for word in given_up {
             self.repeats.remove(&word);
+            self.gave_up = true;
             // Nobody answered: the call is over, except that a lost 200 is hung up first.
             if word.starts_with("200") && self.belief == Belief::Talking {
                 sent.extend(self.hang_up(now));

@@ -269,3 +269,25 @@ fn only_one_offer_at_a_time_can_be_made() {
             .is_err()
     );
 }
+
+#[test]
+fn a_200_to_our_reinvite_that_comes_after_their_bye_is_acked() {
+    let (mut world, mut phone, id) = established("o17");
+    world
+        .act(|endpoint, now| endpoint.reoffer(id, offer(), now))
+        .unwrap();
+    let invite = world.expect("INVITE");
+    world.deliver(&phone.request("BYE"));
+    world.expect("200 BYE");
+    world.events();
+    world.deliver(&phone.answer(&invite));
+    let ack = world.expect("ACK");
+    assert_eq!(
+        (text::cseq(&ack), text::tag(&ack, "To")),
+        (text::cseq(&invite), "far-o17")
+    );
+    world.deliver(&phone.answer(&invite));
+    assert_eq!(world.expect("ACK"), ack);
+    world.expect_no_event();
+    world.expect_nothing_left();
+}

@@ -173,6 +173,7 @@ impl World {
         self.advance(Duration::from_secs(600));
         let left = self.endpoint.statistics();
         let live = (
+            left.awaiting_answers,
             left.transactions,
             left.invites,
             left.dialogs,
@@ -181,8 +182,8 @@ impl World {
         );
         assert_eq!(
             live,
-            (0, 0, 0, 0, 0),
-            "transactions, invites, dialogs, merge keys, timers"
+            (0, 0, 0, 0, 0, 0),
+            "unanswered, transactions, invites, dialogs, merge keys, timers"
         );
     }
 

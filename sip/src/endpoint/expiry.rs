@@ -1,0 +1,104 @@
+//! What nobody sent: timers that fire and transports that fail.
+
+use std::time::Instant;
+
+use super::{Endpoint, Flow, timers::Alarm};
+use crate::transaction::{
+    Failure, Timer, invite_client, invite_server, non_invite_client, non_invite_server,
+    table::{ClientMachine, ClientRole, ServerMachine, TransactionId},
+};
+
+impl Endpoint {
+    /// Lets every timer fire that is due, up to [`Limits::timers_per_call`](super::Limits::timers_per_call); when more are due,
+    /// [`poll_timeout`](Self::poll_timeout) stays in the past.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..self.core.config.limits.timers_per_call {
+            if self.core.outputs.len() >= self.core.config.limits.outputs {
+                return;
+            }
+            match self.core.timers.pop_due(now) {
+                None => return,
+                Some(Alarm::Client(id, timer)) => self.on_client_timer(id, timer, now),
+                Some(Alarm::Server(id, timer)) => self.on_server_timer(id, timer, now),
+                Some(Alarm::Invite(id, timer)) => {
+                    self.with_invite(id, |invite, core| invite.on_timer(core, timer, now));
+                }
+            }
+        }
+    }
+
+    /// The transport could not deliver to `flow.remote` (for UDP, an ICMP error): requests that
+    /// wait for an answer from there fail now (RFC 3261 17.1.4 and 18.4). Responses and
+    /// established calls are left to their timers, because an ICMP error is easily forged and may
+    /// be about one lost route.
+    pub fn handle_transport_error(&mut self, flow: Flow, now: Instant) {
+        for id in self.core.clients_awaiting(flow.remote) {
+            let Some(transaction) = self.core.clients.get_mut(id) else {
+                continue;
+            };
+            let step = match &mut transaction.machine {
+                ClientMachine::Invite(machine, _) => {
+                    machine.handle(invite_client::Input::TransportFailed)
+                }
+                ClientMachine::NonInvite(machine) => {
+                    machine.handle(non_invite_client::Input::TransportFailed)
+                }
+            };
+            let (role, failure) = (transaction.role, step.failure);
+            self.core.follow_client(id, step, now);
+            self.on_client_failure(id, role, failure, now);
+        }
+    }
+
+    fn on_client_timer(&mut self, id: TransactionId, timer: Timer, now: Instant) {
+        let Some(transaction) = self.core.clients.get_mut(id) else {
+            return;
+        };
+        let step = match &mut transaction.machine {
+            ClientMachine::Invite(machine, _) => machine.handle(invite_client::Input::Timer(timer)),
+            ClientMachine::NonInvite(machine) => {
+                machine.handle(non_invite_client::Input::Timer(timer))
+            }
+        };
+        let (role, failure) = (transaction.role, step.failure);
+        self.core.statistics.retransmissions_sent += u64::from(step.transmit.is_some());
+        self.core.follow_client(id, step, now);
+        self.on_client_failure(id, role, failure, now);
+    }
+
+    fn on_client_failure(
+        &mut self,
+        id: TransactionId,
+        role: ClientRole,
+        failure: Option<Failure>,
+        now: Instant,
+    ) {
+        let Some(failure) = failure else { return };
+        match role {
+            ClientRole::Invite(invite) | ClientRole::Bye(invite) => {
+                self.with_invite(invite, |invite, core| invite.on_failure(core, failure));
+            }
+            ClientRole::Reinvite(invite) => {
+                self.with_invite(invite, |invite, core| {
+                    invite.on_reinvite_failure(core, id, failure, now);
+                });
+            }
+            ClientRole::Unattended => {}
+        }
+    }
+
+    fn on_server_timer(&mut self, id: TransactionId, timer: Timer, now: Instant) {
+        let Some(transaction) = self.core.servers.get_mut(id) else {
+            return;
+        };
+        let step = match &mut transaction.machine {
+            ServerMachine::Invite(machine, _) => machine.handle(invite_server::Input::Timer(timer)),
+            ServerMachine::NonInvite(machine) => {
+                machine.handle(non_invite_server::Input::Timer(timer))
+            }
+        };
+        self.core.statistics.retransmissions_sent += u64::from(step.transmit.is_some());
+        self.core.statistics.unacknowledged_refusals += u64::from(step.failure.is_some());
+        self.core.follow_server(id, step, now);
+    }
+}

@@ -1,0 +1,177 @@
+//! Sending requests: each in a transaction of its own, but for the ACK of a 2xx.
+
+use std::time::Instant;
+
+use super::{ExtraHeaders, Flow, core::Core};
+use crate::{
+    dialog::Dialog,
+    message::{Method, Request},
+    transaction::{
+        invite_client,
+        key::ClientKey,
+        non_invite_client,
+        sent_invite::{SentAck, SentInvite},
+        table::{ClientMachine, ClientRole, ClientTransaction, TransactionId},
+    },
+};
+
+impl Core {
+    /// Sends a request other than INVITE and ACK in a transaction of its own.
+    pub(crate) fn request(
+        &mut self,
+        mut request: Request,
+        flow: Flow,
+        role: ClientRole,
+        now: Instant,
+    ) -> TransactionId {
+        let branch = self.identifiers.branch();
+        self.stamp(&mut request, flow, &branch);
+        self.request_with_branch(request, branch, flow, role, now)
+    }
+
+    /// Sends a request whose Via is already in place (a CANCEL has its INVITE's).
+    pub(crate) fn request_with_branch(
+        &mut self,
+        request: Request,
+        branch: String,
+        flow: Flow,
+        role: ClientRole,
+        now: Instant,
+    ) -> TransactionId {
+        let (machine, step) =
+            non_invite_client::NonInviteClient::start(self.pace(flow), request.to_bytes());
+        let key = ClientKey {
+            branch,
+            method: request.method,
+        };
+        let transaction = ClientTransaction {
+            flow,
+            role,
+            machine: ClientMachine::NonInvite(machine),
+        };
+        let id = self.clients.open(key, transaction);
+        self.follow_client(id, step, now);
+        id
+    }
+
+    /// Sends an INVITE or re-INVITE.
+    pub(crate) fn invite(
+        &mut self,
+        mut request: Request,
+        cseq: u32,
+        flow: Flow,
+        role: ClientRole,
+        now: Instant,
+    ) -> TransactionId {
+        let branch = self.identifiers.branch();
+        self.stamp(&mut request, flow, &branch);
+        let (machine, step) =
+            invite_client::InviteClient::start(self.pace(flow), request.to_bytes());
+        request.body = Vec::new();
+        let sent = Box::new(SentInvite {
+            request,
+            cseq,
+            acks: Vec::new(),
+        });
+        let transaction = ClientTransaction {
+            flow,
+            role,
+            machine: ClientMachine::Invite(machine, sent),
+        };
+        let id = self.clients.open(
+            ClientKey {
+                branch,
+                method: Method::Invite,
+            },
+            transaction,
+        );
+        self.follow_client(id, step, now);
+        id
+    }
+
+    /// Sends CANCEL for an INVITE of ours (RFC 3261 9.1): same hop, same branch.
+    pub(crate) fn cancel(&mut self, invite: TransactionId, now: Instant) {
+        let Some(transaction) = self.clients.get(invite) else {
+            return;
+        };
+        let ClientMachine::Invite(_, sent) = &transaction.machine else {
+            return;
+        };
+        let (mut cancel, flow) = (sent.cancel(), transaction.flow);
+        cancel
+            .headers
+            .push("User-Agent", self.config.user_agent.as_str());
+        let branch = cancel.headers.top_via().ok();
+        let branch = branch
+            .as_ref()
+            .and_then(|via| via.branch())
+            .unwrap_or_default()
+            .to_owned();
+        self.request_with_branch(cancel, branch, flow, ClientRole::Unattended, now);
+    }
+
+    /// Sends the ACK for a 2xx to INVITE number `cseq` and keeps it with the INVITE's transaction,
+    /// which answers each copy of that 2xx with it.
+    pub(crate) fn acknowledge(
+        &mut self,
+        invite: TransactionId,
+        dialog: &Dialog,
+        cseq: u32,
+        flow: Flow,
+    ) {
+        let flow = self.flow_of(dialog, flow);
+        let mut ack = dialog.ack(cseq);
+        let branch = self.identifiers.branch();
+        self.stamp(&mut ack, flow, &branch);
+        let bytes = ack.to_bytes();
+        if let Some(transaction) = self.clients.get_mut(invite)
+            && let ClientMachine::Invite(_, sent) = &mut transaction.machine
+        {
+            let remote_tag = dialog.id().remote_tag.clone();
+            sent.acks.push(SentAck {
+                remote_tag,
+                flow,
+                bytes: bytes.clone(),
+            });
+        }
+        self.transmit(flow, bytes);
+    }
+
+    /// Sends BYE.
+    pub(crate) fn send_bye(
+        &mut self,
+        dialog: &mut Dialog,
+        flow: Flow,
+        extra: ExtraHeaders<'_>,
+        role: ClientRole,
+        now: Instant,
+    ) {
+        let mut bye = dialog.request(Method::Bye);
+        for (name, value) in extra {
+            bye.headers.push(name, *value);
+        }
+        let flow = self.flow_of(dialog, flow);
+        self.request(bye, flow, role, now);
+    }
+
+    /// The INVITE of a client transaction.
+    pub(crate) fn sent_invite(&self, id: TransactionId) -> Option<&SentInvite> {
+        match &self.clients.get(id)?.machine {
+            ClientMachine::Invite(_, sent) => Some(sent),
+            ClientMachine::NonInvite(_) => None,
+        }
+    }
+
+    /// Puts our Via on top of a request, and our name.
+    fn stamp(&self, request: &mut Request, flow: Flow, branch: &str) {
+        let via = format!(
+            "SIP/2.0/{} {};rport;branch={branch}",
+            flow.transport.as_str(),
+            self.config.advertised(flow),
+        );
+        request.headers.push_front("Via", via);
+        request
+            .headers
+            .push("User-Agent", self.config.user_agent.as_str());
+    }
+}

@@ -1,0 +1,250 @@
+//! re-INVITEs both ways (RFC 3261 14): one offer at a time, and what happens when two meet.
+
+use std::time::{Duration, Instant};
+
+use super::Established;
+use crate::{
+    dialog::sole_contact,
+    endpoint::{Body, EndCause, Event, ExtraHeaders, Misuse, arrival::Arrival, core::Core},
+    invite::{
+        ALLOW, InviteTimer, Place, State, attach,
+        pending::PendingInvite,
+        success::{Purpose, UnackedSuccess},
+    },
+    message::{Method, Response, StatusCode},
+    transaction::table::{ClientRole, ServerInvite, TransactionId},
+};
+
+/// How often a re-INVITE of ours that meets 491 is sent again before we take no for an answer.
+const MAX_GLARES: u32 = 6;
+
+/// A re-INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Reinvite {
+    body: Body,
+    glares: u32,
+    cseq: u32,
+    /// `None` while waiting after 491.
+    transaction: Option<TransactionId>,
+}
+
+impl Established {
+    /// RFC 3261 14.2: 491 when one of ours is open, 500 when one of theirs is. A 2xx of ours whose
+    /// ACK is missing may hold an offer whose answer is missing, so that is 491 as well (RFC 5407
+    /// 3.1.4); the far end comes back.
+    pub(in crate::invite) fn on_reinvite(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        arrival: Arrival,
+        now: Instant,
+    ) {
+        let ours_is_open = self
+            .ours
+            .as_ref()
+            .is_some_and(|ours| ours.transaction.is_some());
+        if self.theirs.is_some() {
+            core.answer_come_back(&arrival, now);
+        } else if ours_is_open || self.unacked.is_some() || self.hang_up.is_some() {
+            core.answer(&arrival, StatusCode::REQUEST_PENDING, &[], now);
+        } else {
+            let local_tag = self.dialog.id().local_tag.clone();
+            let invite = ServerInvite {
+                usage: Some(place.id),
+                local_tag,
+                merge_key: None,
+            };
+            let transaction = core.open_invite(&arrival, invite);
+            let pending = PendingInvite::new(core, &arrival, transaction, "");
+            let trying = Response::to_request(&arrival.request, StatusCode::TRYING);
+            core.respond(transaction, &trying, now);
+            self.theirs = Some(pending);
+            core.emit(Event::Reoffer {
+                id: place.id,
+                request: arrival.request,
+            });
+        }
+    }
+
+    pub(in crate::invite) fn accept_reoffer(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        body: Option<Body>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let Some(theirs) = self.theirs.take() else {
+            return Err(no_reoffer("accept a re-INVITE of"));
+        };
+        if let Some(target) = &theirs.target {
+            self.dialog.refresh_target(target);
+        }
+        let response = theirs.response(core, StatusCode::OK, body, &[]);
+        let invite = (theirs.transaction, theirs.cseq);
+        let unacked = UnackedSuccess::send(core, place, invite, &response, Purpose::Reoffer, now);
+        self.unacked = Some(unacked);
+        Ok(())
+    }
+
+    pub(in crate::invite) fn reject_reoffer(
+        &mut self,
+        core: &mut Core,
+        status: StatusCode,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let Some(theirs) = self.theirs.take() else {
+            return Err(no_reoffer("reject a re-INVITE of"));
+        };
+        let response = theirs.response(core, status, None, extra);
+        core.respond(theirs.transaction, &response, now);
+        Ok(())
+    }
+
+    pub(in crate::invite) fn on_cancel(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        transaction: TransactionId,
+        now: Instant,
+    ) {
+        if self
+            .theirs
+            .as_ref()
+            .is_some_and(|theirs| theirs.transaction == transaction)
+        {
+            self.refuse_theirs(core, now);
+            self.theirs = None;
+            core.emit(Event::ReofferCancelled { id: place.id });
+        }
+    }
+
+    // Our re-INVITE.
+
+    pub(in crate::invite) fn reoffer(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        body: Body,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let busy = self.ours.is_some() || self.theirs.is_some();
+        if busy || self.unacked.is_some() || self.hang_up.is_some() {
+            let state = "in the middle of another offer";
+            return Err(Misuse::WrongState {
+                command: "reoffer to",
+                state,
+            });
+        }
+        let mut ours = Reinvite {
+            body,
+            glares: 0,
+            cseq: 0,
+            transaction: None,
+        };
+        self.send_reinvite(core, place, &mut ours, now);
+        self.ours = Some(ours);
+        Ok(())
+    }
+
+    pub(in crate::invite) fn is_reoffering_with(&self, transaction: TransactionId) -> bool {
+        self.ours
+            .as_ref()
+            .is_some_and(|ours| ours.transaction == Some(transaction))
+    }
+
+    fn send_reinvite(&mut self, core: &mut Core, place: Place, ours: &mut Reinvite, now: Instant) {
+        let mut request = self.dialog.request(Method::Invite);
+        let flow = core.flow_of(&self.dialog, place.flow);
+        request.headers.push("Contact", core.config.contact(flow));
+        request.headers.push("Allow", ALLOW);
+        request.body = attach(&mut request.headers, &[], Some(ours.body.clone()));
+        ours.cseq = self.dialog.local_cseq();
+        let role = ClientRole::Reinvite(place.id);
+        ours.transaction = Some(core.invite(request, ours.cseq, flow, role, now));
+    }
+
+    pub(in crate::invite) fn on_reinvite_response(
+        mut self: Box<Self>,
+        core: &mut Core,
+        place: Place,
+        transaction: TransactionId,
+        response: &Response,
+        now: Instant,
+    ) -> State {
+        if response.status.is_provisional() {
+            return State::Established(self);
+        }
+        let current = |ours: &mut Reinvite| ours.transaction == Some(transaction);
+        let Some(mut ours) = self.ours.take_if(current) else {
+            return State::Established(self);
+        };
+        let (id, status) = (place.id, response.status);
+        if status.is_success() {
+            if let Ok(target) = sole_contact(&response.headers) {
+                self.dialog.refresh_target(&target);
+            }
+            core.acknowledge(transaction, &self.dialog, ours.cseq, place.flow);
+            core.emit(Event::ReofferAnswered {
+                id,
+                response: response.clone(),
+            });
+        } else if status == StatusCode::REQUEST_PENDING && ours.glares < MAX_GLARES {
+            ours.transaction = None;
+            ours.glares += 1;
+            let wait = self.glare_wait(core);
+            core.arm(id, InviteTimer::GlareOver { cseq: ours.cseq }, now + wait);
+            self.ours = Some(ours);
+        } else if is_end_of_dialog(status) {
+            return self.abandon(core, place, EndCause::Rejected(status), now);
+        } else {
+            core.emit(Event::ReofferRefused { id, status });
+        }
+        State::Established(self)
+    }
+
+    /// RFC 3261 14.1: whoever made the Call-ID waits 2.1 to 4 s, the other up to 2 s, in steps of
+    /// 10 ms, so that the two do not meet again.
+    fn glare_wait(&self, core: &mut Core) -> Duration {
+        let steps = if self.calling {
+            210 + core.identifiers.below(191)
+        } else {
+            core.identifiers.below(201)
+        };
+        Duration::from_millis(steps * 10)
+    }
+
+    pub(in crate::invite) fn on_glare_over(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        cseq: u32,
+        now: Instant,
+    ) {
+        let waiting = |ours: &mut Reinvite| ours.cseq == cseq && ours.transaction.is_none();
+        let Some(mut ours) = self.ours.take_if(waiting) else {
+            return;
+        };
+        if self.theirs.is_some() || self.unacked.is_some() {
+            // Theirs came first; ours has its turn when that is settled.
+            let wait = self.glare_wait(core);
+            core.arm(place.id, InviteTimer::GlareOver { cseq }, now + wait);
+        } else {
+            self.send_reinvite(core, place, &mut ours, now);
+        }
+        self.ours = Some(ours);
+    }
+}
+
+/// Whether a refusal of a re-INVITE says that the whole dialog is gone (RFC 3261 14.1).
+fn is_end_of_dialog(status: StatusCode) -> bool {
+    status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
+        || status == StatusCode::REQUEST_TIMEOUT
+}
+
+fn no_reoffer(command: &'static str) -> Misuse {
+    Misuse::WrongState {
+        command,
+        state: "not waiting for one",
+    }
+}
