@@ -155,7 +155,10 @@ fn payloads(codec: &Codec, caller: Caller) -> Vec<Vec<u8>> {
 /// The CPU time this thread has used.
 fn cpu_time() -> Duration {
     let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds = schedule.split(' ').next().and_then(|field| field.parse().ok());
+    let nanoseconds = schedule
+        .split(' ')
+        .next()
+        .and_then(|field| field.parse().ok());
     Duration::from_nanos(nanoseconds.expect("nanoseconds on the CPU"))
 }
 
