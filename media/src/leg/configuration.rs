@@ -1,4 +1,4 @@
-//! What a leg is made from, what it counts, and why it may be refused.
+//! What a leg is made from, and why it may be refused.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use crate::control::LegEvent;
 use crate::mixer::BusBounds;
 #[cfg(doc)]
 use crate::receiver::ReceiverConfig;
-use crate::receiver::ReceiverStatistics;
 use crate::sdp::{Direction, Negotiated};
 use crate::sender::StreamStart;
 use crate::telephone_event::TelephoneEvent;
@@ -73,31 +72,4 @@ pub enum LegError {
         /// The new codec's rate.
         wanted_hz: u32,
     },
-}
-
-/// What a leg counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LegStatistics {
-    /// The receiving half.
-    pub receiver: ReceiverStatistics,
-    /// RTP packets sent.
-    pub packets_sent: u64,
-    /// Payload octets sent.
-    pub octets_sent: u64,
-    /// Slots of 10 ms that passed without a tick.
-    pub missed_slots: u64,
-    /// Datagrams from somebody who is not the far end.
-    pub from_elsewhere: u64,
-    /// Datagrams that came while the far end was not to send.
-    pub unwanted: u64,
-    /// Caller samples a full listener ring had no room for.
-    pub listener_dropped_samples: u64,
-    /// Samples (a side) a full recorder ring had no room for.
-    pub recorder_lost_samples: u64,
-    /// Events lost because nobody drained them.
-    pub events_lost: u64,
-    /// Frames of 16 ms the neural speech detector looked at.
-    pub detector_frames: u64,
-    /// Where our packets go.
-    pub remote: Option<SocketAddr>,
 }

@@ -29,21 +29,48 @@ use std::time::Instant;
 use rtp_rs::RtpReader;
 
 use self::barge_in::BargeIn;
-pub use self::configuration::{LegConfig, LegError, LegStatistics};
+pub use self::configuration::{LegConfig, LegError};
 use self::event_queue::EventQueue;
 use self::expected_payloads::ExpectedPayloads;
 use self::far_end::FarEnd;
 use self::listener_tap::ListenerTap;
 use self::media_clock::{MediaClock, SLOT_MS};
 use self::silence_watch::SilenceWatch;
-use crate::codec::Codec;
+use crate::codec::{Codec, CodecKind, PayloadType};
 use crate::control::{Bus, LegCommand, LegEvent};
 use crate::mixer::{Flush, LONGEST_FRAME, Mark, MixedFrame, Mixer};
-use crate::receiver::{FrameOrigin, Receiver, ReceiverConfig};
+use crate::receiver::{FrameOrigin, Receiver, ReceiverConfig, ReceiverStatistics};
 use crate::recorder::RecorderTap;
 use crate::sdp::{Direction, Negotiated};
 use crate::sender::{Filled, Sender};
 use crate::voice_activity::{SpeechMark, VoiceActivity};
+
+/// What a leg counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegStatistics {
+    /// The receiving half.
+    pub receiver: ReceiverStatistics,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Payload octets sent.
+    pub octets_sent: u64,
+    /// Slots of 10 ms that passed without a tick.
+    pub missed_slots: u64,
+    /// Datagrams from somebody who is not the far end.
+    pub from_elsewhere: u64,
+    /// Datagrams that came while the far end was not to send.
+    pub unwanted: u64,
+    /// Caller samples a full listener ring had no room for.
+    pub listener_dropped_samples: u64,
+    /// Samples (a side) a full recorder ring had no room for.
+    pub recorder_lost_samples: u64,
+    /// Events lost because nobody drained them.
+    pub events_lost: u64,
+    /// Frames of 16 ms the neural speech detector looked at.
+    pub detector_frames: u64,
+    /// Where our packets go.
+    pub remote: Option<SocketAddr>,
+}
 
 /// The audio with one far end.
 #[derive(Debug)]
@@ -53,6 +80,7 @@ pub struct Leg {
     // In.
     far_end: FarEnd,
     expected: ExpectedPayloads,
+    also_accepted: Vec<(PayloadType, CodecKind)>,
     receiver: Receiver,
     voice_activity: Option<Box<VoiceActivity>>,
     listener: Option<ListenerTap>,
@@ -90,6 +118,7 @@ impl Leg {
             .voice_activity
             .then(|| VoiceActivity::new(rate, config.stream.ssrc).map(Box::new))
             .flatten();
+        let also_accepted = config.also_accepted.clone();
         let receiver = Receiver::new(ReceiverConfig {
             also_accepted: config.also_accepted,
             ..ReceiverConfig::new(codec, config.telephone_event)
@@ -99,6 +128,7 @@ impl Leg {
             direction: config.direction,
             far_end: FarEnd::new(config.remote),
             expected,
+            also_accepted,
             receiver,
             voice_activity,
             listener: None,
@@ -206,17 +236,23 @@ impl Leg {
                 wanted_hz,
             });
         }
-        let config = LegConfig::new(agreed, self.sender.position());
-        let expected = ExpectedPayloads::new(&config);
-        if expected != self.expected {
-            self.receiver =
-                Receiver::new(ReceiverConfig::new(agreed.codec, agreed.telephone_event))?;
-            self.expected = expected;
-        }
+        // The sender first: within one sample rate only a new encoder can be refused.
         if agreed.codec != self.codec {
             self.sender.switch_to(&agreed.codec)?;
-            self.codec = agreed.codec;
         }
+        let config = LegConfig {
+            also_accepted: self.also_accepted.clone(),
+            ..LegConfig::new(agreed, self.sender.position())
+        };
+        let expected = ExpectedPayloads::new(&config);
+        if expected != self.expected || agreed.codec.kind != self.codec.kind {
+            self.receiver.renegotiate(ReceiverConfig {
+                also_accepted: config.also_accepted,
+                ..ReceiverConfig::new(agreed.codec, agreed.telephone_event)
+            })?;
+            self.expected = expected;
+        }
+        self.codec = agreed.codec;
         self.far_end.redeclare(agreed.remote);
         self.direction = agreed.direction;
         self.silence.heard(now);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rtp_rs::{RtpPacketBuilder, Seq};
 
 use super::*;
-use crate::codec::{CodecKind, Decoder, Encoder, PayloadType};
+use crate::codec::{Decoder, Encoder};
 use crate::control::{BargeInPolicy, Chunk, Epoch, ListenMode, Listener};
 use crate::mixer::BusBounds;
 use crate::sender::StreamStart;

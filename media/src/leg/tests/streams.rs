@@ -485,3 +485,36 @@ fn opus_speech_arrives_as_it_was() {
         / 8000.0;
     assert!((4500.0..6500.0).contains(&power.sqrt()), "{}", power.sqrt());
 }
+
+#[test]
+fn a_re_invite_keeps_the_counts_and_the_other_payload_types() {
+    let pcma = PayloadType::new(8).unwrap();
+    let also_accepted = vec![(pcma, CodecKind::Pcma)];
+    let mut scene = Scene::new(LegConfig {
+        also_accepted,
+        ..config(CodecKind::Pcmu)
+    });
+    scene.leg.handle_command(LegCommand::Loopback(true));
+    for _ in 0..5 {
+        scene.far_end_says(&[0; 160]);
+        scene.ticks(2);
+    }
+    let again = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+    scene.leg.renegotiate(&again, scene.now).unwrap();
+    scene.codec.payload_type_receive = pcma;
+    scene.encoder = Encoder::new(&Codec::new(CodecKind::Pcma)).unwrap();
+    for _ in 0..10 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    assert_eq!(scene.leg.statistics().receiver.received, 15);
+    assert_eq!(scene.leg.statistics().receiver.refused, 0);
+    let heard = scene.heard_by_far_end();
+    assert!(
+        heard
+            .iter()
+            .filter(|sample| (3800..4200).contains(*sample))
+            .count()
+            > 800
+    );
+}
