@@ -134,7 +134,8 @@ pub enum ListenMode {
 #[derive(Debug)]
 pub enum LegCommand {
     /// Queue a chunk on a bus. Refused (and reported as [`LegEvent::Refused`]) when the bus already
-    /// holds its bound of queued audio; dropped silently when its epoch was flushed.
+    /// holds its bound of queued audio, or when its utterance had its last chunk or was overtaken by a
+    /// later one; dropped silently when its epoch was flushed.
     Play {
         /// Which bus.
         bus: Bus,
@@ -142,7 +143,8 @@ pub enum LegCommand {
         chunk: Chunk,
     },
     /// Replace what the bus plays by these samples, repeated without end and without a click until
-    /// flushed.
+    /// flushed. What was there is flushed, and [`LegEvent::Flushed`] says so. Refused when the epoch is
+    /// not newer than all before it on the bus.
     Loop {
         /// Which bus.
         bus: Bus,
@@ -152,7 +154,8 @@ pub enum LegCommand {
         samples: Arc<[i16]>,
     },
     /// Drop everything on the bus up to and including `through`, fading out what sounds right now.
-    /// Answered with [`LegEvent::Flushed`].
+    /// Answered with [`LegEvent::Flushed`]. When nothing is left, or what was held by a pause is gone,
+    /// the pause is over too.
     Flush {
         /// Which bus.
         bus: Bus,
@@ -251,7 +254,7 @@ pub enum LegEvent {
         /// How much of it was sent, in milliseconds.
         played_ms: u64,
     },
-    /// A chunk was refused because its bus was full.
+    /// A chunk or loop was refused: its bus was full, or its utterance is over or overtaken.
     Refused {
         /// Which bus.
         bus: Bus,

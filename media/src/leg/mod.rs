@@ -10,94 +10,40 @@
 //! both: recorder (caller left, agent right)
 //! ```
 //!
-//! The steps of each direction are in one function: [`Leg::hear`] and [`Leg::speak`].
+//! The steps of each direction are in one function: `hear` and `speak`.
 
+mod barge_in;
+mod configuration;
 mod event_queue;
+mod expected_payloads;
 mod far_end;
 mod listener_tap;
 mod media_clock;
+mod silence_watch;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rtp_rs::RtpReader;
 
+use self::barge_in::BargeIn;
+pub use self::configuration::{LegConfig, LegError};
 use self::event_queue::EventQueue;
+use self::expected_payloads::ExpectedPayloads;
 use self::far_end::FarEnd;
 use self::listener_tap::ListenerTap;
 use self::media_clock::{MediaClock, SLOT_MS};
-use crate::codec::{Codec, CodecError, CodecKind, PayloadType};
-use crate::control::{BargeInPolicy, Bus, LegCommand, LegEvent};
-use crate::mixer::{BusBounds, Flush, LONGEST_FRAME, Mark, MixedFrame, Mixer};
+use self::silence_watch::SilenceWatch;
+use crate::codec::{Codec, CodecKind, PayloadType};
+use crate::control::{Bus, LegCommand, LegEvent};
+use crate::mixer::{Flush, LONGEST_FRAME, Mark, MixedFrame, Mixer};
 use crate::receiver::{FrameOrigin, Receiver, ReceiverConfig, ReceiverStatistics};
 use crate::recorder::RecorderTap;
 use crate::sdp::{Direction, Negotiated};
-use crate::sender::{Filled, Sender, StreamStart};
-use crate::telephone_event::TelephoneEvent;
+use crate::sender::{Filled, Sender};
 use crate::voice_activity::{SpeechMark, VoiceActivity};
-
-/// What a leg needs to know.
-#[derive(Clone, Debug)]
-pub struct LegConfig {
-    /// The negotiated codec.
-    pub codec: Codec,
-    /// The negotiated digits, if any.
-    pub telephone_event: Option<TelephoneEvent>,
-    /// Further payload types to decode (see [`ReceiverConfig::also_accepted`]).
-    pub also_accepted: Vec<(PayloadType, CodecKind)>,
-    /// Where SDP says the far end receives; `None` while it did not say.
-    pub remote: Option<SocketAddr>,
-    /// Which way media flows, seen from us.
-    pub direction: Direction,
-    /// Where the outgoing stream begins; all three random. The SSRC also seeds the detector's noise.
-    pub stream: StreamStart,
-    /// Whether the caller's speech is detected. Without it there are no speech marks, no barge-in, and
-    /// nothing for a listener that hears speech only; and it costs nothing.
-    pub voice_activity: bool,
-    /// How long the far end may be silent (no RTP) before [`LegEvent::Silent`]; not counted while it
-    /// is not to send.
-    pub no_media_timeout: Option<Duration>,
-    /// Bounds of the mixer's queues.
-    pub bounds: BusBounds,
-}
-
-impl LegConfig {
-    /// The leg an offer and answer describe, with speech detection on, no silence limit and the usual
-    /// bounds.
-    #[must_use]
-    pub fn new(negotiated: &Negotiated, stream: StreamStart) -> Self {
-        Self {
-            codec: negotiated.codec,
-            telephone_event: negotiated.telephone_event,
-            also_accepted: Vec::new(),
-            remote: negotiated.remote,
-            direction: negotiated.direction,
-            stream,
-            voice_activity: true,
-            no_media_timeout: None,
-            bounds: BusBounds::default(),
-        }
-    }
-}
-
-/// Why a leg could not be made or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum LegError {
-    /// The codec's library refused.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-    /// A re-INVITE asks for a codec at another sample rate than the audio already queued for the call.
-    /// Answer it with the codec in use, or refuse it (488).
-    #[error("the call's audio is at {current_hz} Hz and cannot change to {wanted_hz} Hz")]
-    SampleRateChange {
-        /// The leg's rate.
-        current_hz: u32,
-        /// The new codec's rate.
-        wanted_hz: u32,
-    },
-}
 
 /// What a leg counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +82,7 @@ pub struct Leg {
     // In.
     far_end: FarEnd,
     expected: ExpectedPayloads,
+    also_accepted: Vec<(PayloadType, CodecKind)>,
     receiver: Receiver,
     voice_activity: Option<Box<VoiceActivity>>,
     listener: Option<ListenerTap>,
@@ -159,8 +106,6 @@ pub struct Leg {
 
 /// At most this many frames are caught up for slots that were missed: the longest playout delay.
 const MOST_CAUGHT_UP: u64 = 20;
-/// RFC 3389 comfort noise, which may come beside any codec of its rate.
-const COMFORT_NOISE: u8 = 13;
 
 impl Leg {
     /// A leg that begins at `now`. Everything it will ever need for packets is allocated here.
@@ -175,6 +120,7 @@ impl Leg {
             .voice_activity
             .then(|| VoiceActivity::new(rate, config.stream.ssrc).map(Box::new))
             .flatten();
+        let also_accepted = config.also_accepted.clone();
         let receiver = Receiver::new(ReceiverConfig {
             also_accepted: config.also_accepted,
             ..ReceiverConfig::new(codec, config.telephone_event)
@@ -186,6 +132,7 @@ impl Leg {
             direction: config.direction,
             far_end: FarEnd::new(config.remote),
             expected,
+            also_accepted,
             receiver,
             voice_activity,
             listener: None,
@@ -294,18 +241,24 @@ impl Leg {
                 wanted_hz,
             });
         }
-        let config = LegConfig::new(agreed, self.sender.position());
-        let expected = ExpectedPayloads::new(&config);
-        if expected != self.expected {
-            let config = ReceiverConfig::new(agreed.codec, agreed.telephone_event);
-            self.receiver.renegotiate(config)?;
-            self.expected = expected;
-        }
+        // The sender first: within one sample rate only a new encoder can be refused.
         if agreed.codec != self.codec {
             self.sender.switch_to(&agreed.codec)?;
-            self.codec = agreed.codec;
         }
         self.sender.set_telephone_event(agreed.telephone_event);
+        let config = LegConfig {
+            also_accepted: self.also_accepted.clone(),
+            ..LegConfig::new(agreed, self.sender.position())
+        };
+        let expected = ExpectedPayloads::new(&config);
+        if expected != self.expected || agreed.codec.kind != self.codec.kind {
+            self.receiver.renegotiate(ReceiverConfig {
+                also_accepted: config.also_accepted,
+                ..ReceiverConfig::new(agreed.codec, agreed.telephone_event)
+            })?;
+            self.expected = expected;
+        }
+        self.codec = agreed.codec;
         self.far_end.redeclare(agreed.remote);
         self.direction = agreed.direction;
         self.silence.heard(now);
@@ -456,11 +409,9 @@ impl Leg {
     fn interrupt_if_armed(&mut self, at_ms: u64) {
         let speaking = self.voice_activity.as_ref().and_then(|v| v.speaking());
         let sounding = self.mixer.sounding(Bus::Speech);
-        let talked_over = self.barge_in.talked_over(
-            speaking.map(|s| (s.since_ms, s.last_voiced_ms)),
-            sounding.is_some(),
-            at_ms,
-        );
+        let talked_over = self
+            .barge_in
+            .talked_over(speaking, sounding.is_some(), at_ms);
         if talked_over && let Some(epoch) = sounding {
             self.mixer.pause(Bus::Speech);
             self.events.push(LegEvent::BargeIn { epoch, at_ms });
@@ -512,109 +463,5 @@ fn record(
 ) {
     if let Some(recorder) = recorder {
         recorder.record(caller, agent, length);
-    }
-}
-
-/// The payload types that were agreed on: packets of others prove nothing about their sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ExpectedPayloads {
-    /// One bit a type.
-    types: u128,
-}
-
-impl ExpectedPayloads {
-    fn new(config: &LegConfig) -> Self {
-        let also = config
-            .also_accepted
-            .iter()
-            .map(|(payload_type, _)| *payload_type);
-        let types = also
-            .chain([config.codec.payload_type_receive])
-            .chain(
-                config
-                    .telephone_event
-                    .map(|event| event.payload_type_receive),
-            )
-            .fold(1 << COMFORT_NOISE, |types, payload_type| {
-                types | 1 << payload_type.get()
-            });
-        Self { types }
-    }
-
-    fn contains(self, payload_type: u8) -> bool {
-        payload_type < 128 && self.types & 1 << payload_type != 0
-    }
-}
-
-/// Notices when no RTP comes any more; says so once each time.
-#[derive(Debug)]
-struct SilenceWatch {
-    timeout: Option<Duration>,
-    last: Instant,
-    reported: bool,
-}
-
-impl SilenceWatch {
-    fn new(timeout: Option<Duration>, now: Instant) -> Self {
-        Self {
-            timeout,
-            last: now,
-            reported: false,
-        }
-    }
-
-    fn heard(&mut self, at: Instant) {
-        self.last = at;
-        self.reported = false;
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let Some(timeout) = self.timeout else {
-            return false;
-        };
-        if self.reported || now.saturating_duration_since(self.last) < timeout {
-            return false;
-        }
-        self.reported = true;
-        true
-    }
-}
-
-/// The barge-in policy and what it needs to remember.
-#[derive(Debug, Default)]
-struct BargeIn {
-    policy: Option<BargeInPolicy>,
-    /// When the speech bus began to play, while it plays.
-    sounding_since_ms: Option<u64>,
-    /// The reflex acts once in a stretch of speech; the session may have resumed on purpose.
-    acted: bool,
-}
-
-impl BargeIn {
-    fn arm(&mut self, policy: Option<BargeInPolicy>) {
-        self.policy = policy;
-    }
-
-    /// Whether the caller, speaking since the first and last voiced at the second media time, has now
-    /// talked over the agent for as long as the policy asks.
-    fn talked_over(&mut self, speaking: Option<(u64, u64)>, sounding: bool, at_ms: u64) -> bool {
-        let Some(policy) = self.policy else {
-            self.sounding_since_ms = None;
-            return false;
-        };
-        self.sounding_since_ms = sounding.then(|| self.sounding_since_ms.unwrap_or(at_ms));
-        let Some((since_ms, last_voiced_ms)) = speaking else {
-            self.acted = false;
-            return false;
-        };
-        let Some(sounding_since_ms) = self.sounding_since_ms else {
-            return false;
-        };
-        let both_ms = last_voiced_ms.saturating_sub(since_ms.max(sounding_since_ms));
-        if self.acted || both_ms < u64::from(policy.min_speech_ms) || both_ms == 0 {
-            return false;
-        }
-        self.acted = true;
-        true
     }
 }

@@ -19,6 +19,7 @@ mod bus_queue;
 mod ducking;
 mod limiter;
 mod marks;
+mod ramps;
 #[cfg(test)]
 mod tests;
 

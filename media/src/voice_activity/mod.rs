@@ -2,7 +2,8 @@
 //!
 //! A cheap energy gate looks at every frame; only what rises above the room's own noise goes to the
 //! neural detector (earshot), which tells voice from other sound. Its verdicts become marks: speech
-//! began, speech ended, with hysteresis, a shortest speech and a hang-over.
+//! began, speech ended, with hysteresis, a shortest speech and a hang-over. In the midst of sure speech
+//! the detector, by far the dearest part, is asked only now and then.
 //!
 //! ```text
 //! frame (10 ms) ─ energy gate ─┬─ shut: not voiced
@@ -36,9 +37,11 @@ pub struct VoiceActivity {
     /// The detector's frame while it fills.
     frame: [i16; DETECTOR_FRAME],
     filled: usize,
-    /// The frames before the gate opened, so that the detector hears an onset with what led to it.
+    /// The frames before the detector was last asked, so that it hears an onset with what led to it.
     lead: Lead,
     verdict: Verdict,
+    /// Frames in a row that were taken on trust.
+    trusted: u32,
     marks: SpeechMarks,
     detector_frames: u64,
 }
@@ -49,6 +52,11 @@ const VOICED_FROM: f32 = 0.5;
 const VOICED_UNTIL: f32 = 0.35;
 /// A score that bursts of noise and clicks do not reach (0.64 at most), and speech soon does.
 const SURELY_FROM: f32 = 0.7;
+
+/// Sure speech is checked again after 250 ms at the latest.
+const TRUSTED_FRAMES: u32 = 25;
+/// Less than 20 dB below the loudest recent frame.
+const LOUD_SHARE: f32 = 0.01;
 
 impl VoiceActivity {
     /// A detector for frames of 10 ms at `sample_rate_hz`, 8,000 or 16,000; `None` for other rates.
@@ -63,6 +71,7 @@ impl VoiceActivity {
             filled: 0,
             lead: Lead::new(sample_rate_hz),
             verdict: Verdict::Unvoiced,
+            trusted: 0,
             marks: SpeechMarks::default(),
             detector_frames: 0,
         })
@@ -75,11 +84,16 @@ impl VoiceActivity {
         self.gate.hear(frame);
         match (frame, self.gate.is_open()) {
             (Some(frame), true) => {
-                if !was_open {
-                    self.hear_lead();
-                }
                 self.wideband.level(self.gate.power());
-                self.detect(frame);
+                if self.may_trust() {
+                    self.trusted += 1;
+                    self.lead.remember(frame);
+                } else {
+                    if !was_open || self.trusted > 0 {
+                        self.hear_lead();
+                    }
+                    self.detect(frame);
+                }
             }
             (Some(frame), false) => {
                 self.lead.remember(frame);
@@ -102,7 +116,17 @@ impl VoiceActivity {
         self.detector_frames
     }
 
+    /// Whether the frame, loud and in the midst of sure speech, is taken for voiced without asking the
+    /// detector. It is asked again as soon as the sound grows softer, and every so often anyway.
+    fn may_trust(&self) -> bool {
+        self.verdict == Verdict::SurelyVoiced
+            && self.trusted < TRUSTED_FRAMES
+            && self.marks.speaking().is_some()
+            && self.gate.power() > self.wideband.loudness() * LOUD_SHARE
+    }
+
     fn hear_lead(&mut self) {
+        self.trusted = 0;
         self.filled = 0;
         let lead = std::mem::take(&mut self.lead);
         for frame in lead.frames() {

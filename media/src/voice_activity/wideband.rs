@@ -34,7 +34,7 @@ impl Wideband {
             doubles,
             past: [0; 6],
             noise: seed | 1,
-            loudness: USUAL_LOUDNESS,
+            loudness: 1.0,
             gain: 256,
         })
     }
@@ -46,6 +46,11 @@ impl Wideband {
             .sqrt()
             .clamp(1.0, MOST_GAIN);
         self.gain = (gain * 256.0) as i32;
+    }
+
+    /// The loudest recent frame, as a mean square in sample units.
+    pub(crate) fn loudness(&self) -> f32 {
+        self.loudness
     }
 
     /// The next sample of the wide signal, preceded by the one interpolated before it when the input

@@ -1,158 +1,6 @@
-//! Legs in virtual time: a far end that sends packets by hand, a clock that moves by ticks.
-
-use std::sync::Arc;
-
-use rtp_rs::{RtpPacketBuilder, Seq};
+//! What leaves a leg and when.
 
 use super::*;
-use crate::codec::{Decoder, Encoder};
-use crate::control::{Chunk, Epoch, ListenMode, Listener};
-
-/// Where virtual time begins: an `Instant` has to come from somewhere, and this is the one place.
-#[allow(clippy::disallowed_methods)]
-pub(crate) fn virtual_start() -> Instant {
-    Instant::now()
-}
-
-const STREAM: StreamStart = StreamStart {
-    ssrc: 0xA11CE,
-    sequence: 100,
-    timestamp: 5000,
-};
-
-fn far_address() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 9], 40_000))
-}
-
-fn config(kind: CodecKind) -> LegConfig {
-    LegConfig {
-        codec: Codec::new(kind),
-        telephone_event: None,
-        also_accepted: Vec::new(),
-        remote: Some(far_address()),
-        direction: Direction::SendReceive,
-        stream: STREAM,
-        voice_activity: false,
-        no_media_timeout: None,
-        bounds: BusBounds::default(),
-    }
-}
-
-/// A leg, its clock, and a far end that speaks the leg's codec.
-struct Scene {
-    leg: Leg,
-    now: Instant,
-    sequence: u16,
-    timestamp: u32,
-    encoder: Encoder,
-    codec: Codec,
-    sent: Vec<Vec<u8>>,
-    events: Vec<LegEvent>,
-}
-
-impl Scene {
-    fn new(config: LegConfig) -> Self {
-        let now = virtual_start();
-        let codec = config.codec;
-        Self {
-            leg: Leg::new(config, now).unwrap(),
-            now,
-            sequence: 7,
-            timestamp: 160,
-            encoder: Encoder::new(&codec).unwrap(),
-            codec,
-            sent: Vec::new(),
-            events: Vec::new(),
-        }
-    }
-
-    /// The far end sends one packet time of samples.
-    fn far_end_says(&mut self, samples: &[i16]) {
-        let mut payload = [0u8; 1500];
-        let length = self.encoder.encode(samples, &mut payload).unwrap();
-        self.far_end_sends(far_address(), 0xBEEF, &payload[..length]);
-    }
-
-    fn far_end_sends(&mut self, from: SocketAddr, ssrc: u32, payload: &[u8]) {
-        let packet = RtpPacketBuilder::new()
-            .payload_type(self.codec.payload_type_receive.get())
-            .ssrc(ssrc)
-            .sequence(Seq::from(self.sequence))
-            .timestamp(self.timestamp)
-            .payload(payload)
-            .build()
-            .unwrap();
-        self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(self.codec.timestamp_step());
-        self.leg.handle_datagram(&packet, from, self.now);
-    }
-
-    fn tick(&mut self) {
-        if let Some((datagram, to)) = self.leg.tick(self.now) {
-            self.sent.push(datagram.to_vec());
-            assert_eq!(Some(to), self.leg.far_end.destination());
-        }
-        while let Some(event) = self.leg.poll_event() {
-            self.events.push(event);
-        }
-        self.now += Duration::from_millis(10);
-    }
-
-    fn ticks(&mut self, count: usize) {
-        for _ in 0..count {
-            self.tick();
-        }
-    }
-
-    fn play(&mut self, epoch: u64, samples: Vec<i16>, last: bool) {
-        let chunk = Chunk {
-            epoch: Epoch(epoch),
-            samples: samples.into(),
-            last,
-        };
-        self.leg.handle_command(LegCommand::Play {
-            bus: Bus::Speech,
-            chunk,
-        });
-    }
-
-    fn flush(&mut self, through: u64, fade_ms: u32) {
-        let through = Epoch(through);
-        self.leg.handle_command(LegCommand::Flush {
-            bus: Bus::Speech,
-            through,
-            fade_ms,
-        });
-    }
-
-    /// Everything sent so far, decoded.
-    fn heard_by_far_end(&self) -> Vec<i16> {
-        let mut decoder = Decoder::new(self.codec.kind).unwrap();
-        let mut samples = Vec::new();
-        for datagram in &self.sent {
-            let mut out = [0i16; 2880];
-            let packet = RtpReader::new(datagram).unwrap();
-            let count = decoder.decode(packet.payload(), &mut out).unwrap();
-            samples.extend_from_slice(&out[..count]);
-        }
-        samples
-    }
-
-    fn packets(&self) -> impl Iterator<Item = RtpReader<'_>> {
-        self.sent
-            .iter()
-            .map(|datagram| RtpReader::new(datagram).unwrap())
-    }
-}
-
-fn tone(hertz: f64, rate: u32, amplitude: f64, samples: usize) -> Vec<i16> {
-    (0..samples)
-        .map(|index| {
-            let phase = std::f64::consts::TAU * hertz * index as f64 / f64::from(rate);
-            (amplitude * phase.sin()) as i16
-        })
-        .collect()
-}
 
 /// The best signal-to-noise ratio, in dB, of `heard` against `said` over delays up to `most`.
 fn best_match(said: &[i16], heard: &[i16], most: usize) -> (usize, f64) {
@@ -418,16 +266,6 @@ fn without_an_address_nothing_is_sent_and_speech_waits_for_one() {
     );
 }
 
-fn agreed(leg: &Leg, direction: Direction, remote: Option<SocketAddr>) -> Negotiated {
-    Negotiated {
-        codec: leg.codec,
-        telephone_event: None,
-        remote,
-        direction,
-        body: Vec::new(),
-    }
-}
-
 #[test]
 fn on_hold_speech_waits_and_goes_on_afterwards_in_the_same_stream() {
     let mut scene = Scene::new(config(CodecKind::Pcmu));
@@ -648,187 +486,35 @@ fn opus_speech_arrives_as_it_was() {
     assert!((4500.0..6500.0).contains(&power.sqrt()), "{}", power.sqrt());
 }
 
-/// A scene whose far end says the sentence after `before_ms`, and which runs for `total_ms`.
-fn sentence_after(scene: &mut Scene, before_ms: usize, total_ms: usize) {
-    let mut said = vec![0; before_ms * 8];
-    said.extend(crate::voice_activity::tests::caller_sentence());
-    said.resize(total_ms * 8, 0);
-    for frame in said.chunks_exact(160) {
-        scene.far_end_says(frame);
-        scene.ticks(2);
-    }
-}
-
-fn hearing() -> LegConfig {
-    LegConfig {
-        voice_activity: true,
-        ..config(CodecKind::Pcmu)
-    }
-}
-
 #[test]
-fn a_speech_listener_gets_the_sentence_with_its_pre_roll_and_all_is_announced_before_the_end() {
-    let mut scene = Scene::new(hearing());
-    let (ring, mut reader) = rtrb::RingBuffer::new(80_000);
-    let mode = ListenMode::DuringSpeech { pre_roll_ms: 300 };
-    scene
-        .leg
-        .handle_command(LegCommand::Listen(Some(Listener { ring, mode })));
-    sentence_after(&mut scene, 1000, 5000);
-
-    let at = |wanted: fn(&LegEvent) -> bool| scene.events.iter().position(wanted).unwrap();
-    let started = at(|event| matches!(event, LegEvent::SpeechStarted { .. }));
-    let stopped = at(|event| matches!(event, LegEvent::SpeechStopped { .. }));
-    let announced: u32 = scene.events[..stopped]
-        .iter()
-        .map(|event| match event {
-            LegEvent::Heard { samples } => *samples,
-            _ => 0,
-        })
-        .sum();
-    let samples: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
-    assert_eq!(
-        announced as usize,
-        samples.len(),
-        "nothing is announced or written after the end"
-    );
-    let (LegEvent::SpeechStarted { at_ms: from }, LegEvent::SpeechStopped { at_ms: to }) =
-        (scene.events[started], scene.events[stopped])
-    else {
-        panic!("{:?}", scene.events);
-    };
-    // Pre-roll before, hang-over after.
-    let expected_ms = to - from + 300 + 250;
-    let length_ms = samples.len() as u64 / 8;
-    assert!(
-        length_ms.abs_diff(expected_ms) <= 20,
-        "{length_ms} of {expected_ms} ms"
-    );
-    assert!(
-        samples[..800].iter().all(|sample| sample.abs() < 100),
-        "it begins in the quiet before"
-    );
-}
-
-#[test]
-fn the_reflex_pauses_the_agent_once_and_resuming_loses_no_sample() {
-    let mut scene = Scene::new(hearing());
-    let policy = BargeInPolicy { min_speech_ms: 300 };
-    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
-    let ramp: Vec<i16> = (0..40_000)
-        .map(|index| 1000 + (index / 8 % 1000) as i16)
-        .collect();
-    scene.play(1, ramp, true);
-    sentence_after(&mut scene, 1000, 5000);
-    let reflexes: Vec<LegEvent> = scene
-        .events
-        .iter()
-        .copied()
-        .filter(|event| matches!(event, LegEvent::BargeIn { .. }))
-        .collect();
-    let [
-        LegEvent::BargeIn {
-            epoch: Epoch(1),
-            at_ms,
-        },
-    ] = reflexes[..]
-    else {
-        panic!("{:?}", scene.events);
-    };
-    let since = scene
-        .events
-        .iter()
-        .find_map(|event| match event {
-            LegEvent::SpeechStarted { at_ms } => Some(*at_ms),
-            _ => None,
-        })
-        .unwrap();
-    assert!(
-        (since + 290..since + 400).contains(&at_ms),
-        "at {at_ms}, speech since {since}"
-    );
-    let heard = scene.heard_by_far_end();
-    let paused_from = at_ms as usize * 8 + 160;
-    assert!(
-        heard[paused_from..].iter().all(|sample| *sample == 0),
-        "nothing after the pause"
-    );
-
-    scene.sent.clear();
-    scene.leg.handle_command(LegCommand::Resume(Bus::Speech));
-    scene.ticks(20);
-    let resumed = scene.heard_by_far_end();
-    let expected = 1000 + (at_ms as usize % 1000) as i32;
-    let first = i32::from(resumed[100]);
-    assert!(
-        (first - expected).abs() < 60,
-        "{first} where {expected} was next"
-    );
-}
-
-#[test]
-fn the_reflex_leaves_short_speech_and_a_silent_agent_alone() {
-    let mut scene = Scene::new(hearing());
-    let policy = BargeInPolicy {
-        min_speech_ms: 4900,
-    };
-    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
-    scene.play(1, vec![1000; 80_000], true);
-    sentence_after(&mut scene, 500, 5000);
-    scene.flush(1, 0);
-    let policy = BargeInPolicy { min_speech_ms: 100 };
-    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
-    sentence_after(&mut scene, 500, 5000);
-    assert!(
-        !scene
-            .events
-            .iter()
-            .any(|event| matches!(event, LegEvent::BargeIn { .. }))
-    );
-}
-
-#[test]
-fn digits_reach_the_session_once_a_press_and_in_order() {
-    let payload_type = PayloadType::new(101).unwrap();
-    let event = TelephoneEvent {
-        payload_type_send: payload_type,
-        payload_type_receive: payload_type,
-        clock_rate_hz: 8000,
-    };
+fn a_re_invite_keeps_the_counts_and_the_other_payload_types() {
+    let pcma = PayloadType::new(8).unwrap();
+    let also_accepted = vec![(pcma, CodecKind::Pcma)];
     let mut scene = Scene::new(LegConfig {
-        telephone_event: Some(event),
+        also_accepted,
         ..config(CodecKind::Pcmu)
     });
-    for (press, code) in [1u8, 1, 11].into_iter().enumerate() {
-        let began = 50_000 + press as u32 * 2000;
-        for packet in 0..6u32 {
-            let end = if packet >= 3 { 0x80 } else { 0 };
-            let duration = (160 * (packet + 1).min(4)) as u16;
-            let payload = [code, end | 10, (duration >> 8) as u8, duration as u8];
-            let datagram = RtpPacketBuilder::new()
-                .payload_type(101)
-                .ssrc(0xBEEF)
-                .sequence(Seq::from(scene.sequence))
-                .timestamp(began)
-                .marked(packet == 0)
-                .payload(&payload)
-                .build()
-                .unwrap();
-            scene.sequence += 1;
-            scene
-                .leg
-                .handle_datagram(&datagram, far_address(), scene.now);
-            scene.ticks(2);
-        }
-        scene.ticks(10);
+    scene.leg.handle_command(LegCommand::Loopback(true));
+    for _ in 0..5 {
+        scene.far_end_says(&[0; 160]);
+        scene.ticks(2);
     }
-    let digits: String = scene
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            LegEvent::Digit { digit, .. } => Some(digit.as_char()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(digits, "11#");
+    let again = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+    scene.leg.renegotiate(&again, scene.now).unwrap();
+    scene.codec.payload_type_receive = pcma;
+    scene.encoder = Encoder::new(&Codec::new(CodecKind::Pcma)).unwrap();
+    for _ in 0..10 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    assert_eq!(scene.leg.statistics().receiver.received, 15);
+    assert_eq!(scene.leg.statistics().receiver.refused, 0);
+    let heard = scene.heard_by_far_end();
+    assert!(
+        heard
+            .iter()
+            .filter(|sample| (3800..4200).contains(*sample))
+            .count()
+            > 800
+    );
 }
