@@ -24,9 +24,9 @@ const FIRST_RTP_PORT: u16 = 8;
 /// set, `front-desk`; nothing else is routed. Loopback is the one trunk.
 #[derive(Debug, Clone)]
 pub struct DaemonSetup {
-    /// Most calls at once; RTP ports for twice as many are given, so that a port's quarantine never refuses a call.
+    /// Most calls at once.
     pub calls: u16,
-    /// Most new calls a second.
+    /// Most new calls a second. RTP ports are given for these and for `calls`, so that resting ports refuse no call.
     pub calls_per_second: u32,
     /// Codecs in our order of preference.
     pub codecs: Vec<&'static str>,
@@ -36,7 +36,7 @@ pub struct DaemonSetup {
     pub echo_keys: &'static str,
     /// Whole tables added at the end of the file.
     pub more: &'static str,
-    /// What RUST_LOG is set to.
+    /// What is logged, as `OFFHOOK_LOG` has it.
     pub log: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Default for DaemonSetup {
     fn default() -> Self {
         Self {
             calls: 50,
-            calls_per_second: 1_000,
+            calls_per_second: 100,
             codecs: vec!["opus", "pcmu", "pcma"],
             front_desk: false,
             echo_keys: "",
@@ -72,7 +72,9 @@ impl Daemon {
     /// When it cannot be built or started, ends early, or is not ready in 20 s; what it printed is part of the error.
     pub fn start(setup: &DaemonSetup) -> Result<Self, String> {
         let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
-        let rtp = setup.calls.saturating_mul(4);
+        // A pair for each call at once, and for each whose ports rest a second after its end.
+        let pairs = u32::from(setup.calls) + setup.calls_per_second;
+        let rtp = u16::try_from(pairs * 2).map_err(|_| format!("no {pairs} pairs of ports"))?;
         let ports = PortBlock::take(FIRST_RTP_PORT + rtp).map_err(|error| error.to_string())?;
         let (sip, control, rtp_ports) = (
             ports.address(1),

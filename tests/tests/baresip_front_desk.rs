@@ -7,7 +7,7 @@ use offhook_tests::daemon::{Daemon, DaemonSetup};
 use offhook_tests::wait::wait_until;
 
 /// A greeting has more audible speech than this; a click or a tone does not.
-const GREETING_MS: usize = 800;
+const GREETING_MS: usize = 2_000;
 /// So long a pause ends a greeting: longer than between two sentences, shorter than the patience of the desk, which
 /// speaks again by itself after eight seconds.
 const PAUSE_MS: usize = 1_000;

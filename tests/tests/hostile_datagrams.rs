@@ -25,6 +25,7 @@ const SEED: u64 = 0x0ff0_0c0d_e000_0001;
 fn calls_are_undisturbed_by_a_hundred_thousand_damaged_datagrams() {
     let setup = DaemonSetup {
         calls: 300,
+        calls_per_second: 1_000,
         log: "error",
         ..DaemonSetup::default()
     };
