@@ -35,8 +35,11 @@ pub struct SippRun {
     pub more: Vec<String>,
 }
 
+/// Arguments with which SIPp writes down how long each call took to be answered.
+pub const TRACE_ANSWER_TIMES: [&str; 3] = ["-trace_rtt", "-rtt_freq", "500"];
+
 /// How a run went, by SIPp's own statistics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SippOutcome {
     /// Calls that went through the whole scenario.
     pub successful: u64,
@@ -44,6 +47,8 @@ pub struct SippOutcome {
     pub failed: u64,
     /// Requests and responses it had to repeat.
     pub retransmissions: u64,
+    /// From INVITE to 200 in milliseconds, the shortest first; empty unless the run had [`TRACE_ANSWER_TIMES`].
+    pub answer_times_ms: Vec<f64>,
     /// What its error file says; empty when all went well.
     pub errors: String,
     /// SIPp's trace of messages; empty for runs of more than ten calls, which are not traced.
@@ -94,6 +99,7 @@ impl SippRun {
             successful,
             failed,
             retransmissions: column("Retransmissions(C)").unwrap_or(0),
+            answer_times_ms: answer_times_ms(&folder),
             errors,
             messages,
         })
@@ -236,6 +242,21 @@ impl SippEcho {
 /// The SIP message inside one block of SIPp's trace, which begins after an empty line.
 fn head_of(block: &str) -> &str {
     block.split_once("\n\n").map_or("", |(_, message)| message)
+}
+
+/// What SIPp wrote because of [`TRACE_ANSWER_TIMES`]: a file it names itself, with rows of `moment;milliseconds;which`.
+fn answer_times_ms(folder: &Scratch) -> Vec<f64> {
+    let files = std::fs::read_dir(folder.path()).into_iter().flatten();
+    let traces = files
+        .flatten()
+        .filter(|file| file.file_name().to_string_lossy().ends_with("_rtt.csv"))
+        .filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let milliseconds = |row: &str| row.split(';').nth(1)?.parse().ok();
+    let mut times: Vec<f64> = traces
+        .flat_map(|trace| trace.lines().filter_map(milliseconds).collect::<Vec<_>>())
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
 
 /// The number in the last row of SIPp's semicolon-separated statistics under `name`.

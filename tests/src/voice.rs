@@ -138,8 +138,10 @@ impl Voice {
     }
 
     fn queue(&self, packet: Packet) {
-        // A thread that has ended is found out by what is not heard.
-        let _ = self.packets.as_ref().map(|packets| packets.send(packet));
+        if let Some(packets) = &self.packets {
+            // A thread that has ended is found out by what is not heard.
+            let _ = packets.send(packet);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use offhook_tests::daemon::Daemon;
 use offhook_tests::process_gauge::ProcessGauge;
-use offhook_tests::sipp::SippRun;
+use offhook_tests::sipp::{SippRun, TRACE_ANSWER_TIMES};
 
 /// The addresses of `tests/load/offhook.toml`.
 const SIP_PORT: u16 = 15_060;
@@ -59,7 +59,7 @@ fn load(calls: u32, calls_per_second: u32) -> Result<bool, String> {
         calls_per_second,
         at_once: 3_000,
         limit: Duration::from_secs(60 + u64::from(calls / calls_per_second)),
-        more: Vec::new(),
+        more: TRACE_ANSWER_TIMES.map(str::to_owned).to_vec(),
     };
     let outcome = run.run()?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -74,6 +74,19 @@ fn load(calls: u32, calls_per_second: u32) -> Result<bool, String> {
         outcome.failed,
         outcome.retransmissions,
         used.as_secs_f64() * 1e6 / f64::from(calls),
+    );
+    let times = &outcome.answer_times_ms;
+    let share = |share: f64| {
+        let at = (times.len().saturating_sub(1) as f64 * share) as usize;
+        times.get(at).copied().unwrap_or(f64::NAN)
+    };
+    println!(
+        "from INVITE to 200: median {:.1} ms, 99 % within {:.1} ms, 99.9 % within {:.1} ms, longest {:.1} ms ({} calls)",
+        share(0.5),
+        share(0.99),
+        share(0.999),
+        share(1.0),
+        times.len()
     );
     if outcome.failed > 0 {
         println!(
