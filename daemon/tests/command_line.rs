@@ -5,6 +5,8 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,9 +52,35 @@ fn offhook() -> Command {
 }
 
 fn output(command: &mut Command) -> (Output, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = before_deadline(child.id(), || child.wait_with_output().unwrap());
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     (output, String::from_utf8(text).unwrap())
+}
+
+/// Waits for a child of ours by `wait`; when that takes too long the child is killed, and its status says so.
+fn before_deadline<T>(child: u32, wait: impl FnOnce() -> T) -> T {
+    let (done, is_done) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if is_done.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            send(child, libc::SIGKILL);
+        }
+    });
+    let waited = wait();
+    drop(done);
+    guard.join().unwrap();
+    waited
+}
+
+fn send(child: u32, signal: libc::c_int) {
+    let child = libc::pid_t::try_from(child).unwrap();
+    // SAFETY: kill takes no pointers; the process is a child that was not waited for.
+    assert_eq!(unsafe { libc::kill(child, signal) }, 0);
 }
 
 /// A running program, ended with the test whatever happens.
@@ -60,9 +88,11 @@ struct Running(Child);
 
 impl Running {
     fn signal(&self, signal: libc::c_int) {
-        let id = libc::pid_t::try_from(self.0.id()).unwrap();
-        // SAFETY: kill takes no pointers; the process is a child that was not waited for.
-        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+        send(self.0.id(), signal);
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        before_deadline(self.0.id(), || self.0.wait().unwrap().code())
     }
 }
 
@@ -245,5 +275,5 @@ fn the_service_manager_hears_ready_and_stopping_and_sigterm_ends_with_0() {
     hears("WATCHDOG=1");
     running.signal(libc::SIGTERM);
     hears("STOPPING=1");
-    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    assert_eq!(running.exit_code(), Some(0));
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::wait::wait_until;
 /// seconds) and what the daemon gives its last goodbyes after it (five).
 const LEAVING: Duration = Duration::from_secs(12);
 
-/// A running program that does not outlive this value.
+/// A running program that does not outlive this value, nor the thread that started it.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -27,6 +28,8 @@ impl Program {
     /// When the log cannot be made or the program cannot be started; the program is named.
     pub fn start(name: &str, mut command: Command, log: PathBuf) -> io::Result<Self> {
         let output = File::create(&log)?;
+        // SAFETY: between fork and exec only this system call is made, which touches no memory.
+        unsafe { command.pre_exec(die_with_parent) };
         let child = command
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
@@ -105,5 +108,15 @@ impl Drop for Program {
         if self.ended().is_none() && self.stop().is_err() {
             eprintln!("{} did not leave on SIGTERM and was killed", self.name);
         }
+    }
+}
+
+/// Asks the kernel to kill the calling process when the thread that started it ends: also a test program that is
+/// killed itself leaves nothing running.
+fn die_with_parent() -> io::Result<()> {
+    // SAFETY: the arguments are plain numbers.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
