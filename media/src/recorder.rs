@@ -29,7 +29,11 @@ impl RecorderTap {
     /// A tap into `ring`, which should hold about a second: two samples for each of the leg's.
     #[must_use]
     pub fn new(ring: rtrb::Producer<i16>) -> Self {
-        Self { ring, owed: 0, lost: 0 }
+        Self {
+            ring,
+            owed: 0,
+            lost: 0,
+        }
     }
 
     /// Records one frame of each side, `None` for silence. Both have `length` samples.
@@ -42,7 +46,8 @@ impl RecorderTap {
         let chunk = self.ring.write_chunk_uninit(2 * length);
         let chunk = chunk.expect("the slots were counted");
         let sample_at = |side: Option<&[i16]>, index: usize| {
-            side.and_then(|frame| frame.get(index).copied()).unwrap_or(0)
+            side.and_then(|frame| frame.get(index).copied())
+                .unwrap_or(0)
         };
         chunk.fill_from_iter(
             (0..length).flat_map(|index| [sample_at(caller, index), sample_at(agent, index)]),
@@ -104,7 +109,12 @@ impl<W: Write + Seek> StereoRecorder<W> {
         };
         let mut writer = WavWriter::new(writer, spec)?;
         writer.flush()?;
-        Ok(Self { writer, sample_rate_hz, since_checkpoint: 0, checkpoints: 0 })
+        Ok(Self {
+            writer,
+            sample_rate_hz,
+            since_checkpoint: 0,
+            checkpoints: 0,
+        })
     }
 
     /// Appends interleaved samples, left first; whole pairs only (an odd last sample is left out). The
@@ -188,7 +198,10 @@ mod tests {
     fn read(disk: &Disk) -> Vec<i16> {
         let bytes = disk.0.borrow().get_ref().clone();
         let mut reader = hound::WavReader::new(Cursor::new(bytes)).unwrap();
-        assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 8000));
+        assert_eq!(
+            (reader.spec().channels, reader.spec().sample_rate),
+            (2, 8000)
+        );
         reader.samples::<i16>().map(Result::unwrap).collect()
     }
 
@@ -223,7 +236,10 @@ mod tests {
         assert_eq!(samples.len(), 30 * 4);
         for (index, pair) in samples.chunks(2).enumerate() {
             let frame = (index / 2 + 1) as i16;
-            assert!(pair == [frame, -frame] || pair == [0, 0], "pair {index}: {pair:?}");
+            assert!(
+                pair == [frame, -frame] || pair == [0, 0],
+                "pair {index}: {pair:?}"
+            );
         }
     }
 

@@ -56,7 +56,14 @@ impl Resampler {
         }
         let input = vec![0.0; fft.input_frames_max()];
         let output = vec![0.0; fft.output_frames_max()];
-        Ok(Self { engine: Some(Engine { fft, input, filled: 0, output }) })
+        Ok(Self {
+            engine: Some(Engine {
+                fft,
+                input,
+                filled: 0,
+                output,
+            }),
+        })
     }
 
     /// Converts `input` and appends what is complete to `out`; up to a piece (20 ms for the telephone
@@ -87,7 +94,9 @@ impl Resampler {
     /// By how many output samples the output lags the input, beside the piece being filled.
     #[must_use]
     pub fn delay_samples(&self) -> usize {
-        self.engine.as_ref().map_or(0, |engine| engine.fft.output_delay())
+        self.engine
+            .as_ref()
+            .map_or(0, |engine| engine.fft.output_delay())
     }
 }
 
@@ -107,7 +116,9 @@ impl Engine {
 
 impl std::fmt::Debug for Resampler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resampler").field("passes_through", &self.engine.is_none()).finish()
+        f.debug_struct("Resampler")
+            .field("passes_through", &self.engine.is_none())
+            .finish()
     }
 }
 
@@ -206,7 +217,10 @@ mod tests {
                 let noise = decibels(tone / std::f64::consts::SQRT_2 / rest);
                 println!("{from} to {to} Hz, {hertz} Hz: {ripple:+.3} dB, SNR {noise:.1} dB");
                 let allowed = if share < 0.8 { 0.05 } else { 0.5 };
-                assert!(ripple.abs() < allowed, "{from} to {to}, {hertz} Hz: {ripple:.3} dB");
+                assert!(
+                    ripple.abs() < allowed,
+                    "{from} to {to}, {hertz} Hz: {ripple:.3} dB"
+                );
                 // 16-bit rounding of input and output is all that is left.
                 assert!(noise > 85.0, "{from} to {to}, {hertz} Hz: {noise:.1} dB");
             }
@@ -215,9 +229,12 @@ mod tests {
 
     #[test]
     fn what_the_narrower_band_cannot_hold_is_gone_and_not_folded_back() {
-        for (from, to, hertz) in
-            [(16_000, 8000, 4700.0), (16_000, 8000, 6000.0), (24_000, 8000, 9000.0), (48_000, 16_000, 9500.0)]
-        {
+        for (from, to, hertz) in [
+            (16_000, 8000, 4700.0),
+            (16_000, 8000, 6000.0),
+            (24_000, 8000, 9000.0),
+            (48_000, 16_000, 9500.0),
+        ] {
             let input = sine(hertz, from, 16_000.0, from as usize * 4);
             let output = resample_whole(&input, from, to).unwrap();
             let middle = &output[output.len() / 4..output.len() * 3 / 4];
@@ -257,7 +274,10 @@ mod tests {
                 moment += f64::from(*sample).powi(2) * index as f64;
             }
             let centre_ms = moment / weight * 1000.0 / f64::from(to);
-            assert!((centre_ms - 500.0).abs() < 0.15, "{from} to {to}: {centre_ms:.3} ms");
+            assert!(
+                (centre_ms - 500.0).abs() < 0.15,
+                "{from} to {to}: {centre_ms:.3} ms"
+            );
         }
     }
 
@@ -265,7 +285,9 @@ mod tests {
     fn a_stream_in_crumbs_is_the_same_as_in_one_piece() {
         let input = sine(700.0, 8000, 9000.0, 8000);
         let mut whole = Vec::new();
-        Resampler::new(8000, 16_000).unwrap().process(&input, &mut whole);
+        Resampler::new(8000, 16_000)
+            .unwrap()
+            .process(&input, &mut whole);
         let mut crumbs = Vec::new();
         let mut resampler = Resampler::new(8000, 16_000).unwrap();
         let mut rest = &input[..];
@@ -291,10 +313,20 @@ mod tests {
 
     #[test]
     fn overshoot_is_held_at_full_scale() {
-        let square: Vec<i16> =
-            (0..8000).map(|index| if index / 20 % 2 == 0 { i16::MAX } else { i16::MIN }).collect();
+        let square: Vec<i16> = (0..8000)
+            .map(|index| {
+                if index / 20 % 2 == 0 {
+                    i16::MAX
+                } else {
+                    i16::MIN
+                }
+            })
+            .collect();
         let output = resample_whole(&square, 8000, 16_000).unwrap();
-        let flips = output.windows(2).filter(|pair| pair[0] > 30_000 && pair[1] < -30_000).count();
+        let flips = output
+            .windows(2)
+            .filter(|pair| pair[0] > 30_000 && pair[1] < -30_000)
+            .count();
         assert_eq!(flips, 0, "no sample wrapped round");
     }
 }

@@ -117,6 +117,15 @@ impl CodecKind {
         }
     }
 
+    /// Memory for packets that wait, in bytes: about half a second.
+    #[must_use]
+    pub const fn bytes_to_buffer(self) -> usize {
+        match self {
+            Self::Pcmu | Self::Pcma => 4_096,
+            Self::Opus => 6_144,
+        }
+    }
+
     /// The permitted packet time nearest to and not above `ptime_ms`, in milliseconds: a multiple of
     /// 10 from 10 to 60, and for Opus one of its frame sizes (10, 20, 40, 60).
     #[must_use]

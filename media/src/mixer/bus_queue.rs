@@ -117,7 +117,10 @@ impl BusQueue {
     }
 
     pub(crate) fn push(&mut self, chunk: Chunk) -> Result<(), Refusal> {
-        if self.flushed_through.is_some_and(|through| chunk.epoch <= through) {
+        if self
+            .flushed_through
+            .is_some_and(|through| chunk.epoch <= through)
+        {
             return Ok(());
         }
         if let Some((newest, complete)) = self.newest
@@ -139,8 +142,7 @@ impl BusQueue {
             }
         }
         let end_alone = chunk.samples.is_empty();
-        if !end_alone && self.queued_samples >= self.bound_samples
-            || self.items.len() >= MOST_ITEMS
+        if !end_alone && self.queued_samples >= self.bound_samples || self.items.len() >= MOST_ITEMS
         {
             return Err(Refusal::Full);
         }
@@ -177,7 +179,12 @@ impl BusQueue {
             Some(_) | None => None,
         };
         self.newest = Some((epoch, true));
-        self.items.push_back(Item { epoch, samples, last: false, repeats: true });
+        self.items.push_back(Item {
+            epoch,
+            samples,
+            last: false,
+            repeats: true,
+        });
         Ok(flushed)
     }
 
@@ -230,8 +237,11 @@ impl BusQueue {
             } else if fade_left == 0 {
                 false
             } else {
-                let available =
-                    if item.repeats { fade_left } else { item.samples.len() - position };
+                let available = if item.repeats {
+                    fade_left
+                } else {
+                    item.samples.len() - position
+                };
                 fade_left -= available.min(fade_left);
                 true
             };
@@ -251,7 +261,10 @@ impl BusQueue {
         self.queued_samples = queued;
         let total = wanted - fade_left;
         if total > 0 {
-            self.fade = Some(Fade { remaining: total, total });
+            self.fade = Some(Fade {
+                remaining: total,
+                total,
+            });
         }
     }
 
@@ -306,7 +319,11 @@ impl BusQueue {
             Hold::Pausing => {
                 self.hold = Hold::Paused;
                 let ramp = PAUSE_RAMP_MS * self.samples_per_ms;
-                let written = if self.current.is_some() { self.peek(&mut out[..ramp]) } else { 0 };
+                let written = if self.current.is_some() {
+                    self.peek(&mut out[..ramp])
+                } else {
+                    0
+                };
                 ramp_down(&mut out[..written], written, written);
                 written
             }
@@ -332,7 +349,12 @@ impl BusQueue {
                 }
                 continue;
             }
-            let took = copy_from(front, &mut self.position, self.samples_per_ms, &mut out[written..]);
+            let took = copy_from(
+                front,
+                &mut self.position,
+                self.samples_per_ms,
+                &mut out[written..],
+            );
             let (epoch, last) = (front.epoch, front.last);
             let exhausted = !front.repeats && self.position == front.samples.len();
             if took > 0 {
@@ -368,20 +390,31 @@ impl BusQueue {
     }
 
     fn pull_fading(&mut self, out: &mut [i16]) -> MixedFrame {
-        let Some(Fade { remaining, total }) = self.fade else { return MixedFrame::Silence };
+        let Some(Fade { remaining, total }) = self.fade else {
+            return MixedFrame::Silence;
+        };
         let take = remaining.min(out.len());
         let mut written = 0;
         while written < take {
-            let Some(front) = self.items.front() else { break };
-            written +=
-                copy_from(front, &mut self.position, self.samples_per_ms, &mut out[written..take]);
+            let Some(front) = self.items.front() else {
+                break;
+            };
+            written += copy_from(
+                front,
+                &mut self.position,
+                self.samples_per_ms,
+                &mut out[written..take],
+            );
             if !front.repeats && self.position == front.samples.len() {
                 self.pop_front();
             }
         }
         ramp_down(&mut out[..written], remaining, total);
         out[written..].fill(0);
-        self.fade = Some(Fade { remaining: remaining - take, total });
+        self.fade = Some(Fade {
+            remaining: remaining - take,
+            total,
+        });
         if remaining == take {
             self.finish_fade();
         }
@@ -412,10 +445,18 @@ impl BusQueue {
         let mut written = 0;
         let mut position = self.position;
         for item in &self.items {
-            if self.current.is_some_and(|utterance| utterance.epoch != item.epoch) {
+            if self
+                .current
+                .is_some_and(|utterance| utterance.epoch != item.epoch)
+            {
                 break;
             }
-            written += copy_from(item, &mut position, self.samples_per_ms, &mut out[written..]);
+            written += copy_from(
+                item,
+                &mut position,
+                self.samples_per_ms,
+                &mut out[written..],
+            );
             if written == out.len() {
                 break;
             }

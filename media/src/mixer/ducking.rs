@@ -43,7 +43,11 @@ impl Detect<f32> for SpeechPresence {
     type Output = f32;
 
     fn detect(&mut self, frame_level: f32) -> f32 {
-        if self.level.next(frame_level) > PRESENT_ABOVE { 1.0 } else { 0.0 }
+        if self.level.next(frame_level) > PRESENT_ABOVE {
+            1.0
+        } else {
+            0.0
+        }
     }
 }
 
@@ -66,7 +70,10 @@ impl Ducker {
         } else {
             10f32.powf(DEPTH_DECIBELS * self.envelope / 20.0)
         };
-        Duck { from, to: self.factor }
+        Duck {
+            from,
+            to: self.factor,
+        }
     }
 
     /// Whether the other buses play at full level.
@@ -91,7 +98,9 @@ impl Ducker {
 
 impl std::fmt::Debug for Ducker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ducker").field("factor", &self.factor).finish_non_exhaustive()
+        f.debug_struct("Ducker")
+            .field("factor", &self.factor)
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,14 +117,20 @@ mod tests {
         let mut ducker = Ducker::new();
         let attack: Vec<f32> = (0..20).map(|_| decibels(ducker.next(0.1).to)).collect();
         assert!(attack[3] > -10.0, "half-way at 40 ms: {attack:?}");
-        assert!((-11.5..-10.5).contains(&attack[7]), "nine tenths at 80 ms: {attack:?}");
+        assert!(
+            (-11.5..-10.5).contains(&attack[7]),
+            "nine tenths at 80 ms: {attack:?}"
+        );
         for _ in 0..100 {
             ducker.next(0.1);
         }
         assert!((decibels(ducker.factor) + 12.0).abs() < 0.01);
         let release: Vec<f32> = (0..60).map(|_| decibels(ducker.next(0.0).to)).collect();
         let held = LEVEL_FRAMES - 1;
-        assert!((-1.4..-1.0).contains(&release[held + 29]), "a tenth left at 300 ms: {release:?}");
+        assert!(
+            (-1.4..-1.0).contains(&release[held + 29]),
+            "a tenth left at 300 ms: {release:?}"
+        );
     }
 
     #[test]

@@ -36,10 +36,18 @@ impl Limiter {
         let peak = sum.iter().fold(0f32, |peak, sample| peak.max(sample.abs()));
         let allowed = if peak > CEILING { CEILING / peak } else { 1.0 };
         let target = allowed.min(self.gain * RECOVERY).min(1.0);
-        let ramp = if target < self.gain { sum.len() / ATTACK_SHARE } else { sum.len() };
+        let ramp = if target < self.gain {
+            sum.len() / ATTACK_SHARE
+        } else {
+            sum.len()
+        };
         let step = (target - self.gain) / ramp.max(1) as f32;
         for (index, (sample, out)) in sum.iter().zip(out.iter_mut()).enumerate() {
-            let gain = if index < ramp { self.gain + step * (index + 1) as f32 } else { target };
+            let gain = if index < ramp {
+                self.gain + step * (index + 1) as f32
+            } else {
+                target
+            };
             *out = soft_knee(sample * gain).to_sample::<i16>();
         }
         self.gain = target;
@@ -65,7 +73,10 @@ mod tests {
     fn a_frame_within_the_ceiling_passes_unchanged() {
         let mut limiter = Limiter::new();
         let samples: Vec<i16> = (0..80).map(|index| (index - 40) * 600).collect();
-        let sum: Vec<f32> = samples.iter().map(|sample| sample.to_sample::<f32>()).collect();
+        let sum: Vec<f32> = samples
+            .iter()
+            .map(|sample| sample.to_sample::<f32>())
+            .collect();
         let mut out = [0i16; 80];
         limiter.apply(&sum, &mut out);
         assert_eq!(out.to_vec(), samples);
@@ -93,7 +104,11 @@ mod tests {
         // After the first frame it is the sine again, only lower: what is left after the best scaled
         // copy of the input is subtracted is distortion.
         let (inputs, outputs) = (&inputs[800..], &outputs[800..]);
-        let dot: f64 = inputs.iter().zip(outputs).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let dot: f64 = inputs
+            .iter()
+            .zip(outputs)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum();
         let power: f64 = inputs.iter().map(|a| f64::from(*a).powi(2)).sum();
         let scale = dot / power;
         let error: f64 = inputs

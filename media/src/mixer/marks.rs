@@ -40,7 +40,11 @@ impl Marks {
 
     /// Whether an utterance may still end in this packet.
     pub(crate) fn may_end(&self) -> bool {
-        !self.list.iter().flatten().any(|mark| matches!(mark, Mark::Ended { .. }))
+        !self
+            .list
+            .iter()
+            .flatten()
+            .any(|mark| matches!(mark, Mark::Ended { .. }))
     }
 
     /// Takes back the marks of flushed utterances; the end among them is returned, for that utterance

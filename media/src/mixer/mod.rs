@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use dasp::Sample;
 
-pub use self::bus_queue::Flush;
 use self::bus_queue::BusQueue;
+pub use self::bus_queue::Flush;
 pub use self::bus_queue::Refusal;
 use self::ducking::Ducker;
 use self::limiter::Limiter;
@@ -163,7 +163,9 @@ impl Mixer {
             }
             (true, false, false) if undisturbed && self.speech.gain.is_unity() => {
                 self.ducker.speech_alone();
-                let Some(frame) = loopback else { return self.speech.pull(out) };
+                let Some(frame) = loopback else {
+                    return self.speech.pull(out);
+                };
                 out.copy_from_slice(frame);
                 MixedFrame::Audio
             }
@@ -258,7 +260,10 @@ impl Gain {
     const LOUDEST_DECIBELS: f32 = 12.0;
 
     fn unity() -> Self {
-        Self { now: 1.0, target: 1.0 }
+        Self {
+            now: 1.0,
+            target: 1.0,
+        }
     }
 
     fn set_decibels(&mut self, decibels: f32) {

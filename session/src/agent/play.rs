@@ -1,6 +1,7 @@
 //! The play agent: one piece of audio, repeated.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use super::{Agent, AgentError};
 use crate::agent_session::SessionHandle;
 use crate::agent_session::resample::to_rate;
-use crate::provider::Audio;
+use crate::provider::{Audio, ProviderError};
 
 /// Repeats one piece of audio until the caller hangs up. One serves every call: the samples are
 /// shared, and converted once for each rate a leg has.
@@ -29,16 +30,16 @@ impl PlayAgent {
     }
 
     /// The audio at a leg's rate.
-    fn at_rate(&self, rate_hz: u32) -> Audio {
+    fn at_rate(&self, rate_hz: u32) -> Result<Audio, ProviderError> {
         let mut by_rate = self.by_rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = by_rate
-            .entry(rate_hz)
-            .or_insert_with(|| to_rate(self.audio.clone(), rate_hz))
-            .clone();
-        Audio {
+        let samples = match by_rate.entry(rate_hz) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => Arc::clone(new.insert(to_rate(self.audio.clone(), rate_hz)?)),
+        };
+        Ok(Audio {
             sample_rate_hz: rate_hz,
             samples,
-        }
+        })
     }
 }
 
@@ -49,8 +50,8 @@ impl Agent for PlayAgent {
     }
 
     async fn on_enter(&self, session: SessionHandle) -> Result<(), AgentError> {
-        let audio = self.at_rate(session.sample_rate_hz());
-        session.play_background_audio(audio, 0.0).await;
+        let audio = self.at_rate(session.sample_rate_hz())?;
+        session.play_background_audio(audio, 0.0).await?;
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use super::utterance::{
 };
 use crate::flow::grammar::Grammar;
 use crate::pii::Pii;
-use crate::provider::Audio;
+use crate::provider::{Audio, ProviderError};
 
 /// Events a slow subscriber may lag behind; past that it is told how many it missed.
 const EVENT_BACKLOG: usize = 64;
@@ -175,13 +175,21 @@ impl SessionHandle {
 
     /// Repeats audio on the background bus at `volume_db` (-60 to +12 dB), in place of what played
     /// there. It is no speech: nothing pauses or interrupts it.
-    pub async fn play_background_audio(&self, audio: Audio, volume_db: f32) {
-        let samples = to_rate(audio, self.shared.sample_rate_hz);
+    ///
+    /// # Errors
+    /// [`ProviderError::Refused`] when the audio has a rate that cannot be converted to the leg's.
+    pub async fn play_background_audio(
+        &self,
+        audio: Audio,
+        volume_db: f32,
+    ) -> Result<(), ProviderError> {
+        let samples = to_rate(audio, self.shared.sample_rate_hz)?;
         self.send(Command::Background(Some(BackgroundLoop {
             samples,
             volume_db,
         })))
         .await;
+        Ok(())
     }
 
     /// Stops the background.

@@ -1,6 +1,13 @@
 //! When the caller's speech stops the agent's.
+//!
+//! The first reflex is the media thread's: it holds the speech bus when the caller has spoken long
+//! enough. The session then confirms (the speech is cut) or resumes it at the same sample; which of
+//! the two is decided here, by the words.
 
 use std::time::Duration;
+
+use super::turn::normalise;
+use crate::flow::grammar::Grammar;
 
 /// What it takes to interrupt by voice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,5 +66,87 @@ impl Default for InterruptionPolicy {
                 "mm-hm", "uh-huh", "mhm", "okay", "right", "yeah", "i see", "got it",
             ]),
         }
+    }
+}
+
+/// What words spoken over the agent amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A stop word: it interrupts however short it was.
+    Stops,
+    /// Words enough to interrupt, when the speech was long enough.
+    Interrupts,
+    /// A backchannel, or too few words.
+    GoesOn,
+}
+
+impl InterruptionPolicy {
+    /// Judges words spoken while the agent was audible. A whole phrase of what the agent expects is
+    /// enough of words, however few they are.
+    pub(super) fn judge(&self, text: &str, grammar: Option<&Grammar>) -> Verdict {
+        let text = normalise(text);
+        let among = |list: &[String]| list.iter().any(|entry| normalise(entry) == text);
+        if among(&self.stop_words) {
+            return Verdict::Stops;
+        }
+        if grammar.is_some_and(|grammar| among(&grammar.phrases)) {
+            return Verdict::Interrupts;
+        }
+        if among(&self.backchannels)
+            || text.split(' ').filter(|word| !word.is_empty()).count() < self.min_words
+        {
+            return Verdict::GoesOn;
+        }
+        Verdict::Interrupts
+    }
+
+    /// The mode that applies when words can, or cannot, be recognised.
+    pub(super) fn effective_mode(&self, words_can_come: bool) -> InterruptionMode {
+        match self.mode {
+            InterruptionMode::Hybrid if !words_can_come => InterruptionMode::Vad,
+            mode @ (InterruptionMode::Vad
+            | InterruptionMode::Stt
+            | InterruptionMode::Hybrid
+            | InterruptionMode::Off) => mode,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_word_stops_a_backchannel_does_not_and_two_words_interrupt() {
+        let policy = InterruptionPolicy::default();
+        for (text, verdict) in [
+            ("Stop!", Verdict::Stops),
+            ("wait", Verdict::Stops),
+            ("mm-hm", Verdict::GoesOn),
+            ("I see", Verdict::GoesOn),
+            ("banana", Verdict::GoesOn),
+            ("not that", Verdict::Interrupts),
+            ("", Verdict::GoesOn),
+        ] {
+            assert_eq!(policy.judge(text, None), verdict, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_word_that_the_agent_asked_for_interrupts() {
+        let policy = InterruptionPolicy::default();
+        let grammar = Grammar {
+            phrases: vec!["sales".into(), "okay".into()],
+        };
+        assert_eq!(policy.judge("sales", Some(&grammar)), Verdict::Interrupts);
+        assert_eq!(policy.judge("okay", Some(&grammar)), Verdict::Interrupts);
+        assert_eq!(policy.judge("okay", None), Verdict::GoesOn);
+    }
+
+    #[test]
+    fn hybrid_without_a_recogniser_acts_by_voice_alone() {
+        let policy = InterruptionPolicy::default();
+        assert_eq!(policy.effective_mode(false), InterruptionMode::Vad);
+        assert_eq!(policy.effective_mode(true), InterruptionMode::Hybrid);
     }
 }

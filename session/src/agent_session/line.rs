@@ -33,6 +33,10 @@ pub enum CallEvent {
     Answered,
     /// The far end acknowledged our answer (inbound: the ACK arrived).
     Confirmed,
+    /// The call is on hold: the leg sends nothing until it is resumed.
+    Held,
+    /// The call is off hold.
+    Resumed,
     /// The call is over, by whatever cause; nothing follows.
     Ended {
         /// Why.

@@ -13,19 +13,29 @@
 //!
 //! The session knows PCM, digits and words; SIP and RTP stay in [`crate::call`].
 
+mod actor;
 mod config;
+mod core;
 mod digits;
 mod event;
 mod handle;
+mod hearing;
 mod interruption;
 mod line;
 mod message;
+mod outlets;
+mod output;
 mod prompt_cache;
 pub(crate) mod resample;
+mod sentences;
+mod silence;
+mod speech;
 mod state;
 mod transcript;
+mod turn;
 mod utterance;
 
+pub use actor::{AgentSession, SessionReport, SessionTask};
 pub use config::{CallFacts, CallId, Direction, Providers, SessionConfig};
 pub use digits::{CollectOptions, Collected};
 pub use event::{CallbackKind, EndCause, EndReason, SessionEvent};

@@ -2,28 +2,47 @@
 
 use std::sync::Arc;
 
-use crate::provider::Audio;
+use offhook_media::resampler::resample_whole;
+
+use crate::provider::{Audio, ProviderError};
 
 /// `audio` at `rate_hz`; shared, not copied, when it has that rate already.
-pub(crate) fn to_rate(audio: Audio, rate_hz: u32) -> Arc<[i16]> {
+pub(crate) fn to_rate(audio: Audio, rate_hz: u32) -> Result<Arc<[i16]>, ProviderError> {
     if audio.sample_rate_hz == rate_hz {
-        return audio.samples;
+        return Ok(audio.samples);
     }
-    resample(&audio.samples, audio.sample_rate_hz, rate_hz).into()
+    resample_whole(&audio.samples, audio.sample_rate_hz, rate_hz)
+        .map(Arc::from)
+        .map_err(|error| ProviderError::Refused(error.to_string()))
 }
 
-/// Linear interpolation between the two nearest samples.
-fn resample(samples: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
-    let (from, to) = (u64::from(from_hz.max(1)), u64::from(to_hz));
-    let length = samples.len() as u64 * to / from;
-    (0..length)
-        .map(|index| {
-            let position = index * from;
-            let left = (position / to) as usize;
-            let fraction = (position % to) as i64;
-            let a = i64::from(samples[left]);
-            let b = i64::from(*samples.get(left + 1).unwrap_or(&samples[left]));
-            i16::try_from(a + (b - a) * fraction / to as i64).unwrap_or(0)
-        })
-        .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_keeps_its_length_in_time_and_rates_that_make_no_sense_are_refused() {
+        let second = |rate_hz: u32| Audio {
+            sample_rate_hz: rate_hz,
+            samples: vec![0; rate_hz as usize].into(),
+        };
+        assert_eq!(
+            to_rate(second(16_000), 8_000).expect("converted").len(),
+            8_000
+        );
+        assert_eq!(
+            to_rate(second(22_050), 16_000).expect("converted").len(),
+            16_000
+        );
+        assert!(
+            to_rate(
+                Audio {
+                    sample_rate_hz: 0,
+                    samples: vec![0].into()
+                },
+                8_000
+            )
+            .is_err()
+        );
+    }
 }

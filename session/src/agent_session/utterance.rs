@@ -96,6 +96,9 @@ pub enum UtteranceFailure {
     /// The leg refused the audio: its bus was full.
     #[error("the leg refused the audio")]
     Refused,
+    /// The leg did not play the audio in time.
+    #[error("the audio was not played in time")]
+    NotPlayed,
     /// The call is ending or over.
     #[error("the call is ending")]
     SessionEnding,

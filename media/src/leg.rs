@@ -1,1 +1,0 @@
-//! One leg: the audio with one far end.

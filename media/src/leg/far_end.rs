@@ -1,0 +1,252 @@
+//! Where the far end is: symmetric RTP.
+//!
+//! SDP names an address, but behind a NAT the packets come from another. So the far end is learnt from
+//! its first valid packets and then locked: nobody else's packets reach the call, and ours go where its
+//! own came from (RFC 4961). The lock moves only on proof: packets that go on in the same stream (the
+//! SSRC kept, sequence numbers just ahead), which a stranger cannot guess, or a new address in a
+//! re-INVITE.
+
+use std::net::SocketAddr;
+
+/// What is known of the far end's address.
+#[derive(Clone, Debug)]
+pub(crate) struct FarEnd {
+    /// What SDP says.
+    declared: Option<SocketAddr>,
+    locked: Option<Stream>,
+    candidate: Option<Candidate>,
+    /// Where the far end was before a re-INVITE moved it. Its packets are still heard until the new
+    /// address speaks.
+    previous: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    address: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    stream: Stream,
+    in_row: u32,
+}
+
+/// Packets in a row that make an undeclared address the far end's.
+const LEARNT_AFTER: u32 = 3;
+/// Packets in a row (a second) after which the old address is believed against a re-INVITE: the new
+/// one was a private address behind the same NAT.
+const PREVIOUS_BELIEVED_AFTER: u32 = 50;
+/// How far ahead sequence numbers may be to continue a stream from another address (a minute).
+const CONTINUES_WITHIN: u16 = 3000;
+
+impl FarEnd {
+    pub(crate) fn new(declared: Option<SocketAddr>) -> Self {
+        Self {
+            declared,
+            locked: None,
+            candidate: None,
+            previous: None,
+        }
+    }
+
+    /// Where our packets go; `None` while nothing is known.
+    pub(crate) fn destination(&self) -> Option<SocketAddr> {
+        self.locked.map(|stream| stream.address).or(self.declared)
+    }
+
+    /// A re-INVITE was agreed. An unchanged address keeps what was learnt.
+    pub(crate) fn redeclare(&mut self, declared: Option<SocketAddr>) {
+        if declared == self.declared || declared.is_none() {
+            return;
+        }
+        self.declared = declared;
+        if let Some(stream) = self.locked.take() {
+            if Some(stream.address) == declared {
+                self.locked = Some(stream);
+            } else {
+                self.previous = Some(stream.address);
+            }
+        }
+        self.candidate = None;
+    }
+
+    /// Whether a packet is the far end's. `expected` says that its payload type was negotiated: only
+    /// such packets teach anything.
+    pub(crate) fn admits(
+        &mut self,
+        from: SocketAddr,
+        ssrc: u32,
+        sequence: u16,
+        expected: bool,
+    ) -> bool {
+        let stream = Stream {
+            address: from,
+            ssrc,
+            sequence,
+        };
+        match &mut self.locked {
+            Some(locked) if locked.address == from => {
+                if expected {
+                    *locked = stream;
+                }
+                true
+            }
+            Some(locked) => {
+                let proven = expected && stream.continues(locked);
+                if proven {
+                    *locked = stream;
+                }
+                proven
+            }
+            None if !expected => false,
+            None => self.learn(stream),
+        }
+    }
+
+    fn learn(&mut self, stream: Stream) -> bool {
+        if self.declared == Some(stream.address) {
+            self.lock(stream);
+            return true;
+        }
+        let in_row = match self.candidate {
+            Some(candidate)
+                if candidate.stream.address == stream.address
+                    && stream.continues(&candidate.stream) =>
+            {
+                candidate.in_row + 1
+            }
+            Some(_) | None => 1,
+        };
+        self.candidate = Some(Candidate { stream, in_row });
+        let was_here_before = self.previous == Some(stream.address);
+        let needed = if was_here_before {
+            PREVIOUS_BELIEVED_AFTER
+        } else {
+            LEARNT_AFTER
+        };
+        if in_row >= needed {
+            self.lock(stream);
+            return true;
+        }
+        was_here_before
+    }
+
+    fn lock(&mut self, stream: Stream) {
+        self.locked = Some(stream);
+        self.candidate = None;
+        self.previous = None;
+    }
+}
+
+impl Stream {
+    fn continues(&self, earlier: &Stream) -> bool {
+        let ahead = self.sequence.wrapping_sub(earlier.sequence);
+        self.ssrc == earlier.ssrc && (1..=CONTINUES_WITHIN).contains(&ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    const SSRC: u32 = 77;
+
+    #[test]
+    fn the_declared_address_is_believed_at_its_first_packet() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        assert_eq!(far_end.destination(), Some(address(4000)));
+        assert!(far_end.admits(address(4000), SSRC, 1, true));
+        for sequence in 0..100 {
+            assert!(
+                !far_end.admits(address(5000), 99, sequence, true),
+                "a stranger"
+            );
+        }
+        assert_eq!(far_end.destination(), Some(address(4000)));
+    }
+
+    #[test]
+    fn behind_a_nat_the_far_end_is_learnt_from_three_packets_in_a_row() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        assert!(!far_end.admits(address(5000), SSRC, 1, true));
+        assert!(!far_end.admits(address(5000), SSRC, 2, true));
+        assert_eq!(far_end.destination(), Some(address(4000)));
+        assert!(far_end.admits(address(5000), SSRC, 3, true));
+        assert_eq!(far_end.destination(), Some(address(5000)));
+        assert!(
+            !far_end.admits(address(4000), 5, 1, true),
+            "the lock holds against all others"
+        );
+    }
+
+    #[test]
+    fn scattered_or_unexpected_packets_teach_nothing() {
+        let mut far_end = FarEnd::new(None);
+        for sequence in 0..50 {
+            assert!(!far_end.admits(address(5000), u32::from(sequence), sequence, true));
+            assert!(!far_end.admits(address(5001), SSRC, sequence, false));
+        }
+        assert_eq!(far_end.destination(), None);
+    }
+
+    #[test]
+    fn the_lock_follows_a_stream_that_goes_on_from_elsewhere() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        far_end.admits(address(4000), SSRC, 65_535, true);
+        assert!(far_end.admits(address(6000), SSRC, 2, true));
+        assert_eq!(far_end.destination(), Some(address(6000)));
+        assert!(
+            !far_end.admits(address(4000), SSRC, 1, true),
+            "an old packet moves nothing back"
+        );
+    }
+
+    #[test]
+    fn a_new_ssrc_from_the_locked_address_is_still_the_far_end() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        far_end.admits(address(4000), SSRC, 9, true);
+        assert!(far_end.admits(address(4000), 1234, 40_000, true));
+    }
+
+    #[test]
+    fn a_re_invite_moves_the_far_end_and_the_old_address_is_heard_until_the_new_one_speaks() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        far_end.admits(address(4000), SSRC, 1, true);
+        far_end.redeclare(Some(address(7000)));
+        assert_eq!(far_end.destination(), Some(address(7000)));
+        for sequence in 2..20 {
+            assert!(far_end.admits(address(4000), SSRC, sequence, true));
+            assert_eq!(far_end.destination(), Some(address(7000)));
+        }
+        assert!(far_end.admits(address(7000), 8, 1, true));
+        assert!(!far_end.admits(address(4000), SSRC, 5000, true));
+    }
+
+    #[test]
+    fn a_re_invite_with_an_unreachable_address_is_corrected_by_a_second_of_packets() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        far_end.admits(address(4000), SSRC, 1, true);
+        far_end.redeclare(Some(address(7000)));
+        for sequence in 2..60 {
+            far_end.admits(address(4000), SSRC, sequence, true);
+        }
+        assert_eq!(far_end.destination(), Some(address(4000)));
+    }
+
+    #[test]
+    fn hold_and_the_same_address_again_keep_what_was_learnt() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        for sequence in 1..4 {
+            far_end.admits(address(5000), SSRC, sequence, true);
+        }
+        far_end.redeclare(None);
+        far_end.redeclare(Some(address(4000)));
+        assert_eq!(far_end.destination(), Some(address(5000)));
+    }
+}

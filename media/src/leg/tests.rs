@@ -1,0 +1,834 @@
+//! Legs in virtual time: a far end that sends packets by hand, a clock that moves by ticks.
+
+use std::sync::Arc;
+
+use rtp_rs::{RtpPacketBuilder, Seq};
+
+use super::*;
+use crate::codec::{Decoder, Encoder};
+use crate::control::{Chunk, Epoch, ListenMode, Listener};
+
+/// Where virtual time begins: an `Instant` has to come from somewhere, and this is the one place.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn virtual_start() -> Instant {
+    Instant::now()
+}
+
+const STREAM: StreamStart = StreamStart {
+    ssrc: 0xA11CE,
+    sequence: 100,
+    timestamp: 5000,
+};
+
+fn far_address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], 40_000))
+}
+
+fn config(kind: CodecKind) -> LegConfig {
+    LegConfig {
+        codec: Codec::new(kind),
+        telephone_event: None,
+        also_accepted: Vec::new(),
+        remote: Some(far_address()),
+        direction: Direction::SendReceive,
+        stream: STREAM,
+        voice_activity: false,
+        no_media_timeout: None,
+        bounds: BusBounds::default(),
+    }
+}
+
+/// A leg, its clock, and a far end that speaks the leg's codec.
+struct Scene {
+    leg: Leg,
+    now: Instant,
+    sequence: u16,
+    timestamp: u32,
+    encoder: Encoder,
+    codec: Codec,
+    sent: Vec<Vec<u8>>,
+    events: Vec<LegEvent>,
+}
+
+impl Scene {
+    fn new(config: LegConfig) -> Self {
+        let now = virtual_start();
+        let codec = config.codec;
+        Self {
+            leg: Leg::new(config, now).unwrap(),
+            now,
+            sequence: 7,
+            timestamp: 160,
+            encoder: Encoder::new(&codec).unwrap(),
+            codec,
+            sent: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The far end sends one packet time of samples.
+    fn far_end_says(&mut self, samples: &[i16]) {
+        let mut payload = [0u8; 1500];
+        let length = self.encoder.encode(samples, &mut payload).unwrap();
+        self.far_end_sends(far_address(), 0xBEEF, &payload[..length]);
+    }
+
+    fn far_end_sends(&mut self, from: SocketAddr, ssrc: u32, payload: &[u8]) {
+        let packet = RtpPacketBuilder::new()
+            .payload_type(self.codec.payload_type_receive.get())
+            .ssrc(ssrc)
+            .sequence(Seq::from(self.sequence))
+            .timestamp(self.timestamp)
+            .payload(payload)
+            .build()
+            .unwrap();
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.codec.timestamp_step());
+        self.leg.handle_datagram(&packet, from, self.now);
+    }
+
+    fn tick(&mut self) {
+        if let Some((datagram, to)) = self.leg.tick(self.now) {
+            self.sent.push(datagram.to_vec());
+            assert_eq!(Some(to), self.leg.far_end.destination());
+        }
+        while let Some(event) = self.leg.poll_event() {
+            self.events.push(event);
+        }
+        self.now += Duration::from_millis(10);
+    }
+
+    fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.tick();
+        }
+    }
+
+    fn play(&mut self, epoch: u64, samples: Vec<i16>, last: bool) {
+        let chunk = Chunk {
+            epoch: Epoch(epoch),
+            samples: samples.into(),
+            last,
+        };
+        self.leg.handle_command(LegCommand::Play {
+            bus: Bus::Speech,
+            chunk,
+        });
+    }
+
+    fn flush(&mut self, through: u64, fade_ms: u32) {
+        let through = Epoch(through);
+        self.leg.handle_command(LegCommand::Flush {
+            bus: Bus::Speech,
+            through,
+            fade_ms,
+        });
+    }
+
+    /// Everything sent so far, decoded.
+    fn heard_by_far_end(&self) -> Vec<i16> {
+        let mut decoder = Decoder::new(self.codec.kind).unwrap();
+        let mut samples = Vec::new();
+        for datagram in &self.sent {
+            let mut out = [0i16; 2880];
+            let packet = RtpReader::new(datagram).unwrap();
+            let count = decoder.decode(packet.payload(), &mut out).unwrap();
+            samples.extend_from_slice(&out[..count]);
+        }
+        samples
+    }
+
+    fn packets(&self) -> impl Iterator<Item = RtpReader<'_>> {
+        self.sent
+            .iter()
+            .map(|datagram| RtpReader::new(datagram).unwrap())
+    }
+}
+
+fn tone(hertz: f64, rate: u32, amplitude: f64, samples: usize) -> Vec<i16> {
+    (0..samples)
+        .map(|index| {
+            let phase = std::f64::consts::TAU * hertz * index as f64 / f64::from(rate);
+            (amplitude * phase.sin()) as i16
+        })
+        .collect()
+}
+
+/// The best signal-to-noise ratio, in dB, of `heard` against `said` over delays up to `most`.
+fn best_match(said: &[i16], heard: &[i16], most: usize) -> (usize, f64) {
+    let length = said.len() - 2 * most;
+    let ratio = |delay: usize| {
+        let signal: f64 = said[..length].iter().map(|s| f64::from(*s).powi(2)).sum();
+        let noise: f64 = said[..length]
+            .iter()
+            .zip(&heard[delay..])
+            .map(|(s, h)| (f64::from(*s) - f64::from(*h)).powi(2))
+            .sum();
+        10.0 * (signal / noise.max(1.0)).log10()
+    };
+    (0..most)
+        .map(|delay| (delay, ratio(delay)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap()
+}
+
+#[test]
+fn an_echoing_leg_returns_what_it_heard() {
+    for (kind, least) in [(CodecKind::Pcmu, 30.0), (CodecKind::Pcma, 30.0)] {
+        let mut scene = Scene::new(config(kind));
+        scene.leg.handle_command(LegCommand::Loopback(true));
+        // Not a period of anything, so that only the right delay matches.
+        let mut said = tone(443.0, 8000, 6000.0, 16_000);
+        for (index, sample) in said.iter_mut().enumerate() {
+            *sample = (i32::from(*sample) * (index as i32 % 5000) / 5000) as i16;
+        }
+        for frame in said.chunks(160) {
+            scene.far_end_says(frame);
+            scene.ticks(2);
+        }
+        let (delay, ratio) = best_match(&said, &scene.heard_by_far_end(), 800);
+        println!(
+            "{}: echo after {} ms at {ratio:.1} dB",
+            kind.name(),
+            delay / 8
+        );
+        assert!(ratio > least, "{ratio:.1} dB at {delay}");
+        assert!(delay <= 640, "{delay}");
+        assert_eq!(scene.events[0], LegEvent::Live { at_ms: 0 });
+    }
+}
+
+#[test]
+fn an_idle_leg_sends_silence_every_packet_time_with_one_marker_and_no_gap_in_its_numbers() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.ticks(100);
+    assert_eq!(scene.sent.len(), 50);
+    for (index, packet) in scene.packets().enumerate() {
+        assert_eq!(u16::from(packet.sequence_number()), 100 + index as u16);
+        assert_eq!(packet.timestamp(), 5000 + 160 * index as u32);
+        assert_eq!((packet.mark(), packet.ssrc()), (index == 0, 0xA11CE));
+        assert!(packet.payload().iter().all(|byte| *byte == 0xFF));
+    }
+}
+
+#[test]
+fn an_utterance_is_reported_with_the_packets_that_hold_its_first_and_last_sample() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.ticks(3);
+    scene.play(1, vec![8000; 330], true);
+    scene.ticks(20);
+    // Queued in the middle of a packet: it begins in the second half of the one sent at 30 ms.
+    assert_eq!(
+        scene.events,
+        [
+            LegEvent::Started {
+                epoch: Epoch(1),
+                at_ms: 30
+            },
+            LegEvent::Drained {
+                epoch: Epoch(1),
+                at_ms: 70
+            },
+        ]
+    );
+    let heard = scene.heard_by_far_end();
+    let first = heard.iter().position(|sample| *sample != 0).unwrap();
+    let last = heard.iter().rposition(|sample| *sample != 0).unwrap();
+    assert_eq!((first, last), (3 * 80, 3 * 80 + 329));
+}
+
+#[test]
+fn two_utterances_in_a_row_are_drained_apart() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.play(1, vec![8000; 40], true);
+    scene.play(2, vec![8000; 40], true);
+    scene.ticks(6);
+    assert_eq!(
+        scene.events,
+        [
+            LegEvent::Started {
+                epoch: Epoch(1),
+                at_ms: 10
+            },
+            LegEvent::Drained {
+                epoch: Epoch(1),
+                at_ms: 10
+            },
+            LegEvent::Started {
+                epoch: Epoch(2),
+                at_ms: 10
+            },
+            LegEvent::Drained {
+                epoch: Epoch(2),
+                at_ms: 30
+            },
+        ]
+    );
+}
+
+#[test]
+fn a_flush_fades_within_its_time_and_late_chunks_of_the_old_epoch_are_never_heard() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.play(1, vec![8000; 8000], false);
+    scene.ticks(10);
+    scene.flush(1, 20);
+    scene.play(1, vec![-8000; 8000], true);
+    scene.play(2, vec![2000; 160], true);
+    scene.ticks(20);
+    assert!(scene.events.contains(&LegEvent::Flushed {
+        bus: Bus::Speech,
+        through: Epoch(1),
+        cut: Some(Epoch(1)),
+        played_ms: 100
+    }));
+    assert!(!scene.events.iter().any(|e| matches!(
+        e,
+        LegEvent::Drained {
+            epoch: Epoch(1),
+            ..
+        }
+    )));
+    let heard = scene.heard_by_far_end();
+    assert!(
+        heard.iter().all(|sample| *sample >= 0),
+        "nothing of the late chunk"
+    );
+    let (fade, after) = heard[800..].split_at(160);
+    assert!(
+        fade.windows(2)
+            .all(|pair| pair[1] <= pair[0] && pair[0] - pair[1] <= 520),
+        "no step but those of the law itself: {fade:?}"
+    );
+    assert!(
+        after.iter().all(|sample| *sample <= 2100),
+        "nothing after the fade"
+    );
+}
+
+#[test]
+fn a_late_tick_sends_one_packet_and_the_missed_slots_move_the_timestamp_but_cost_no_speech() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let said: Vec<i16> = (0..1600)
+        .map(|index| if index % 80 < 40 { 4000 } else { -4000 })
+        .collect();
+    scene.play(1, said.clone(), true);
+    scene.ticks(4);
+    scene.now += Duration::from_millis(55);
+    scene.ticks(30);
+    let timestamps: Vec<u32> = scene.packets().map(|packet| packet.timestamp()).collect();
+    assert_eq!(
+        timestamps[..4],
+        [5000, 5160, 5160 + 160 + 320, 5160 + 160 + 320 + 160]
+    );
+    let sequences: Vec<u16> = scene
+        .packets()
+        .map(|p| u16::from(p.sequence_number()))
+        .collect();
+    assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert_eq!(scene.leg.statistics().missed_slots, 4);
+    let heard = scene.heard_by_far_end();
+    for (said, heard) in said.iter().zip(&heard) {
+        assert!(
+            (i32::from(*said) - i32::from(*heard)).abs() < 200,
+            "no sample was skipped"
+        );
+    }
+}
+
+#[test]
+fn the_timestamps_keep_to_the_clock_over_many_late_ticks() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let start = scene.now;
+    for round in 0..500u64 {
+        scene.tick();
+        scene.now += Duration::from_millis(round * 13 % 37);
+    }
+    let elapsed = scene.now.duration_since(start).as_millis() as i64;
+    let last = scene.packets().last().unwrap().timestamp();
+    let sent_ms = i64::from(last - 5000) / 8 + 20;
+    assert!((elapsed - sent_ms).abs() <= 60, "{sent_ms} of {elapsed} ms");
+}
+
+#[test]
+fn strangers_are_counted_and_not_heard() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.leg.handle_command(LegCommand::Loopback(true));
+    for _ in 0..50 {
+        scene.far_end_sends(far_address(), 0xBEEF, &[0xFF; 160]);
+        scene.sequence -= 1;
+        scene.timestamp -= 160;
+        scene.far_end_sends(
+            SocketAddr::from(([203, 0, 113, 1], 9)),
+            0xDEAD,
+            &[0x10; 160],
+        );
+        scene
+            .leg
+            .handle_datagram(b"\x16\x03\x01 not RTP", far_address(), scene.now);
+        scene.ticks(2);
+    }
+    assert!(
+        scene
+            .heard_by_far_end()
+            .iter()
+            .all(|sample| sample.abs() < 10)
+    );
+    assert_eq!(scene.leg.statistics().from_elsewhere, 100);
+    assert_eq!(scene.leg.statistics().receiver.received, 50);
+}
+
+#[test]
+fn packets_go_where_the_far_ends_own_come_from() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let behind_nat = SocketAddr::from(([198, 51, 100, 7], 61_000));
+    for _ in 0..4 {
+        scene.far_end_sends(behind_nat, 0xBEEF, &[0xFF; 160]);
+        scene.ticks(2);
+    }
+    assert_eq!(scene.leg.statistics().remote, Some(behind_nat));
+    assert!(
+        scene
+            .events
+            .iter()
+            .any(|event| matches!(event, LegEvent::Live { .. }))
+    );
+}
+
+#[test]
+fn without_an_address_nothing_is_sent_and_speech_waits_for_one() {
+    let mut scene = Scene::new(LegConfig {
+        remote: None,
+        ..config(CodecKind::Pcmu)
+    });
+    scene.play(1, vec![5000; 160], true);
+    scene.ticks(10);
+    assert!(scene.sent.is_empty() && scene.events.is_empty());
+    for _ in 0..3 {
+        scene.far_end_sends(far_address(), 0xBEEF, &[0xFF; 160]);
+    }
+    scene.ticks(4);
+    assert!(scene.events.contains(&LegEvent::Drained {
+        epoch: Epoch(1),
+        at_ms: 110
+    }));
+    assert_eq!(
+        scene.packets().next().unwrap().timestamp(),
+        5000 + 10 * 80,
+        "the clock went on"
+    );
+}
+
+fn agreed(leg: &Leg, direction: Direction, remote: Option<SocketAddr>) -> Negotiated {
+    Negotiated {
+        codec: leg.codec,
+        telephone_event: None,
+        remote,
+        direction,
+        body: Vec::new(),
+    }
+}
+
+#[test]
+fn on_hold_speech_waits_and_goes_on_afterwards_in_the_same_stream() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.play(1, vec![5000; 800], true);
+    scene.ticks(4);
+    let hold = agreed(&scene.leg, Direction::Inactive, Some(far_address()));
+    scene.leg.renegotiate(&hold, scene.now).unwrap();
+    scene.far_end_says(&[0; 160]);
+    scene.ticks(100);
+    assert_eq!(scene.sent.len(), 2);
+    assert_eq!(scene.leg.statistics().unwanted, 1);
+    let resume = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+    scene.leg.renegotiate(&resume, scene.now).unwrap();
+    scene.ticks(10);
+    let third = scene.packets().nth(2).unwrap();
+    assert_eq!(u16::from(third.sequence_number()), 102);
+    assert_eq!(third.timestamp(), 5000 + 320 + 100 * 80);
+    assert!(scene.events.contains(&LegEvent::Drained {
+        epoch: Epoch(1),
+        at_ms: 1090
+    }));
+}
+
+#[test]
+fn a_re_invite_may_change_law_and_packet_time_but_not_the_sample_rate() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.ticks(4);
+    let mut other = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+    other.codec = Codec {
+        ptime_ms: 40,
+        ..Codec::new(CodecKind::Pcma)
+    };
+    scene.leg.renegotiate(&other, scene.now).unwrap();
+    scene.ticks(4);
+    let packet = scene.packets().nth(2).unwrap();
+    assert_eq!((packet.payload_type(), packet.payload().len()), (8, 320));
+    assert_eq!(
+        (u16::from(packet.sequence_number()), packet.timestamp()),
+        (102, 5320)
+    );
+    other.codec = Codec::new(CodecKind::Opus);
+    assert!(matches!(
+        scene.leg.renegotiate(&other, scene.now),
+        Err(LegError::SampleRateChange {
+            current_hz: 8000,
+            wanted_hz: 16_000
+        })
+    ));
+}
+
+#[test]
+fn silence_of_the_far_end_is_reported_once_and_again_after_it_spoke() {
+    let timeout = Some(Duration::from_secs(1));
+    let mut scene = Scene::new(LegConfig {
+        no_media_timeout: timeout,
+        ..config(CodecKind::Pcmu)
+    });
+    scene.ticks(300);
+    assert_eq!(scene.events, [LegEvent::Silent { at_ms: 1000 }]);
+    scene.far_end_says(&[0; 160]);
+    scene.ticks(300);
+    assert_eq!(
+        scene.events[1..],
+        [
+            LegEvent::Live { at_ms: 3000 },
+            LegEvent::Silent { at_ms: 4000 }
+        ]
+    );
+}
+
+#[test]
+fn on_hold_nobody_waits_for_media() {
+    let timeout = Some(Duration::from_secs(1));
+    let mut scene = Scene::new(LegConfig {
+        no_media_timeout: timeout,
+        direction: Direction::SendOnly,
+        ..config(CodecKind::Pcmu)
+    });
+    scene.ticks(300);
+    assert_eq!(scene.events, []);
+}
+
+#[test]
+fn an_always_listener_gets_the_callers_samples_in_announced_batches() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let (ring, mut reader) = rtrb::RingBuffer::new(80_000);
+    let listener = Listener {
+        ring,
+        mode: ListenMode::Always,
+    };
+    scene.leg.handle_command(LegCommand::Listen(Some(listener)));
+    for _ in 0..50 {
+        scene.far_end_says(&[6000; 160]);
+        scene.ticks(2);
+    }
+    let announced: u32 = scene
+        .events
+        .iter()
+        .map(|event| match event {
+            LegEvent::Heard { samples } => *samples,
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(announced, 8000);
+    assert_eq!(
+        scene
+            .events
+            .iter()
+            .filter(|e| matches!(e, LegEvent::Heard { .. }))
+            .count(),
+        10
+    );
+    let samples: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
+    assert_eq!(samples.len(), 8000);
+    assert!(samples.iter().filter(|sample| **sample > 5800).count() > 7000);
+}
+
+#[test]
+fn a_listener_whose_reader_left_is_let_go() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let (ring, reader) = rtrb::RingBuffer::new(800);
+    let listener = Listener {
+        ring,
+        mode: ListenMode::Always,
+    };
+    scene.leg.handle_command(LegCommand::Listen(Some(listener)));
+    drop(reader);
+    scene.ticks(2);
+    assert!(scene.leg.listener.is_none());
+}
+
+#[test]
+fn the_recorder_hears_the_caller_left_and_the_agent_right_on_one_clock() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let (ring, mut reader) = rtrb::RingBuffer::new(80_000);
+    scene.leg.attach_recorder(ring);
+    scene.ticks(10);
+    scene.play(1, vec![7000; 800], true);
+    for _ in 0..20 {
+        scene.far_end_says(&[-3000; 160]);
+        scene.ticks(2);
+    }
+    scene.now += Duration::from_millis(40);
+    scene.ticks(1);
+    let samples: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
+    assert_eq!(
+        samples.len() / 2,
+        (10 + 40 + 4 + 1) * 80,
+        "every slot, the missed ones too"
+    );
+    let right: Vec<i16> = samples.iter().skip(1).step_by(2).copied().collect();
+    assert_eq!(right[..800], [0; 800]);
+    assert_eq!(right[800..1600], [7000; 800]);
+    assert!(right[1600..].iter().all(|sample| *sample == 0));
+    let left: Vec<i16> = samples.iter().step_by(2).copied().collect();
+    assert_eq!(left[..800], [0; 800]);
+    assert!(
+        left[2400..3600]
+            .iter()
+            .all(|sample| (-3100..-2900).contains(sample))
+    );
+}
+
+#[test]
+fn every_packet_time_is_kept() {
+    for ptime_ms in [10u8, 20, 30, 40, 50, 60] {
+        let codec = Codec {
+            ptime_ms,
+            ..Codec::new(CodecKind::Pcmu)
+        };
+        let mut scene = Scene::new(LegConfig {
+            codec,
+            ..config(CodecKind::Pcmu)
+        });
+        scene.play(1, vec![1000; 4800], true);
+        scene.ticks(60);
+        assert_eq!(scene.sent.len(), 600 / usize::from(ptime_ms));
+        assert!(
+            scene
+                .packets()
+                .all(|packet| packet.payload().len() == 8 * usize::from(ptime_ms))
+        );
+        assert!(scene.events.contains(&LegEvent::Drained {
+            epoch: Epoch(1),
+            at_ms: 590
+        }));
+    }
+}
+
+#[test]
+fn opus_speech_arrives_as_it_was() {
+    let mut scene = Scene::new(config(CodecKind::Opus));
+    let said = tone(500.0, 16_000, 8000.0, 16_000);
+    let samples: Arc<[i16]> = said.clone().into();
+    let chunk = Chunk {
+        epoch: Epoch(1),
+        samples,
+        last: true,
+    };
+    scene.leg.handle_command(LegCommand::Play {
+        bus: Bus::Speech,
+        chunk,
+    });
+    scene.ticks(110);
+    assert!(scene.packets().all(|packet| packet.payload_type() == 96));
+    assert!(
+        scene
+            .packets()
+            .zip(0u32..)
+            .all(|(p, index)| p.timestamp() == 5000 + 960 * index)
+    );
+    let heard = scene.heard_by_far_end();
+    let power = heard[4800..12_800]
+        .iter()
+        .map(|s| f64::from(*s).powi(2))
+        .sum::<f64>()
+        / 8000.0;
+    assert!((4500.0..6500.0).contains(&power.sqrt()), "{}", power.sqrt());
+}
+
+/// A scene whose far end says the sentence after `before_ms`, and which runs for `total_ms`.
+fn sentence_after(scene: &mut Scene, before_ms: usize, total_ms: usize) {
+    let mut said = vec![0; before_ms * 8];
+    said.extend(crate::voice_activity::tests::caller_sentence());
+    said.resize(total_ms * 8, 0);
+    for frame in said.chunks_exact(160) {
+        scene.far_end_says(frame);
+        scene.ticks(2);
+    }
+}
+
+fn hearing() -> LegConfig {
+    LegConfig {
+        voice_activity: true,
+        ..config(CodecKind::Pcmu)
+    }
+}
+
+#[test]
+fn a_speech_listener_gets_the_sentence_with_its_pre_roll_and_all_is_announced_before_the_end() {
+    let mut scene = Scene::new(hearing());
+    let (ring, mut reader) = rtrb::RingBuffer::new(80_000);
+    let mode = ListenMode::DuringSpeech { pre_roll_ms: 300 };
+    scene
+        .leg
+        .handle_command(LegCommand::Listen(Some(Listener { ring, mode })));
+    sentence_after(&mut scene, 1000, 5000);
+
+    let at = |wanted: fn(&LegEvent) -> bool| scene.events.iter().position(wanted).unwrap();
+    let started = at(|event| matches!(event, LegEvent::SpeechStarted { .. }));
+    let stopped = at(|event| matches!(event, LegEvent::SpeechStopped { .. }));
+    let announced: u32 = scene.events[..stopped]
+        .iter()
+        .map(|event| match event {
+            LegEvent::Heard { samples } => *samples,
+            _ => 0,
+        })
+        .sum();
+    let samples: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
+    assert_eq!(
+        announced as usize,
+        samples.len(),
+        "nothing is announced or written after the end"
+    );
+    let (LegEvent::SpeechStarted { at_ms: from }, LegEvent::SpeechStopped { at_ms: to }) =
+        (scene.events[started], scene.events[stopped])
+    else {
+        panic!("{:?}", scene.events);
+    };
+    // Pre-roll before, hang-over after.
+    let expected_ms = to - from + 300 + 250;
+    let length_ms = samples.len() as u64 / 8;
+    assert!(
+        length_ms.abs_diff(expected_ms) <= 20,
+        "{length_ms} of {expected_ms} ms"
+    );
+    assert!(
+        samples[..800].iter().all(|sample| sample.abs() < 100),
+        "it begins in the quiet before"
+    );
+}
+
+#[test]
+fn the_reflex_pauses_the_agent_once_and_resuming_loses_no_sample() {
+    let mut scene = Scene::new(hearing());
+    let policy = BargeInPolicy { min_speech_ms: 300 };
+    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
+    let ramp: Vec<i16> = (0..40_000)
+        .map(|index| 1000 + (index / 8 % 1000) as i16)
+        .collect();
+    scene.play(1, ramp, true);
+    sentence_after(&mut scene, 1000, 5000);
+    let reflexes: Vec<LegEvent> = scene
+        .events
+        .iter()
+        .copied()
+        .filter(|event| matches!(event, LegEvent::BargeIn { .. }))
+        .collect();
+    let [
+        LegEvent::BargeIn {
+            epoch: Epoch(1),
+            at_ms,
+        },
+    ] = reflexes[..]
+    else {
+        panic!("{:?}", scene.events);
+    };
+    let since = scene
+        .events
+        .iter()
+        .find_map(|event| match event {
+            LegEvent::SpeechStarted { at_ms } => Some(*at_ms),
+            _ => None,
+        })
+        .unwrap();
+    assert!(
+        (since + 290..since + 400).contains(&at_ms),
+        "at {at_ms}, speech since {since}"
+    );
+    let heard = scene.heard_by_far_end();
+    let paused_from = at_ms as usize * 8 + 160;
+    assert!(
+        heard[paused_from..].iter().all(|sample| *sample == 0),
+        "nothing after the pause"
+    );
+
+    scene.sent.clear();
+    scene.leg.handle_command(LegCommand::Resume(Bus::Speech));
+    scene.ticks(20);
+    let resumed = scene.heard_by_far_end();
+    let expected = 1000 + (at_ms as usize % 1000) as i32;
+    let first = i32::from(resumed[100]);
+    assert!(
+        (first - expected).abs() < 60,
+        "{first} where {expected} was next"
+    );
+}
+
+#[test]
+fn the_reflex_leaves_short_speech_and_a_silent_agent_alone() {
+    let mut scene = Scene::new(hearing());
+    let policy = BargeInPolicy {
+        min_speech_ms: 4900,
+    };
+    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
+    scene.play(1, vec![1000; 80_000], true);
+    sentence_after(&mut scene, 500, 5000);
+    scene.flush(1, 0);
+    let policy = BargeInPolicy { min_speech_ms: 100 };
+    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
+    sentence_after(&mut scene, 500, 5000);
+    assert!(
+        !scene
+            .events
+            .iter()
+            .any(|event| matches!(event, LegEvent::BargeIn { .. }))
+    );
+}
+
+#[test]
+fn digits_reach_the_session_once_a_press_and_in_order() {
+    let payload_type = PayloadType::new(101).unwrap();
+    let event = TelephoneEvent {
+        payload_type_send: payload_type,
+        payload_type_receive: payload_type,
+        clock_rate_hz: 8000,
+    };
+    let mut scene = Scene::new(LegConfig {
+        telephone_event: Some(event),
+        ..config(CodecKind::Pcmu)
+    });
+    for (press, code) in [1u8, 1, 11].into_iter().enumerate() {
+        let began = 50_000 + press as u32 * 2000;
+        for packet in 0..6u32 {
+            let end = if packet >= 3 { 0x80 } else { 0 };
+            let duration = (160 * (packet + 1).min(4)) as u16;
+            let payload = [code, end | 10, (duration >> 8) as u8, duration as u8];
+            let datagram = RtpPacketBuilder::new()
+                .payload_type(101)
+                .ssrc(0xBEEF)
+                .sequence(Seq::from(scene.sequence))
+                .timestamp(began)
+                .marked(packet == 0)
+                .payload(&payload)
+                .build()
+                .unwrap();
+            scene.sequence += 1;
+            scene
+                .leg
+                .handle_datagram(&datagram, far_address(), scene.now);
+            scene.ticks(2);
+        }
+        scene.ticks(10);
+    }
+    let digits: String = scene
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            LegEvent::Digit { digit, .. } => Some(digit.as_char()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(digits, "11#");
+}

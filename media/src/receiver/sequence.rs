@@ -1,0 +1,214 @@
+//! Who sends, and which packets came (RFC 3550 appendix A).
+
+use std::time::Instant;
+
+/// A step forward up to this is loss, above it a restart (RFC 3550 section A.1).
+const MAXIMUM_DROPOUT: i64 = 3_000;
+/// A step back up to this is reordering, beyond it a restart.
+const MAXIMUM_MISORDER: i64 = 100;
+
+/// The numbering of one stream: extended sequence numbers, and the counts that follow from them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SequenceTracker {
+    ssrc: Option<u32>,
+    /// The extended number of the newest packet; rises by one across a new source or restart.
+    highest: i64,
+    /// That packet's number as sent.
+    highest_raw: u16,
+    /// Bit n: the packet n before the newest came.
+    came: u64,
+    /// After a step out of all proportion, the number that would confirm it.
+    expected_after_restart: Option<u16>,
+    expected: u64,
+    received: u64,
+    pub(super) duplicate: u64,
+    pub(super) reordered: u64,
+}
+
+/// What a packet's number says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbered {
+    /// A packet not seen before, with its extended number.
+    New {
+        sequence: i64,
+        /// The first of another source or of a restarted numbering.
+        new_source: bool,
+    },
+    /// Seen before.
+    Duplicate,
+    /// A number out of all proportion; the next one decides.
+    Suspect,
+}
+
+impl SequenceTracker {
+    /// Takes note of a packet.
+    pub(super) fn note(&mut self, ssrc: u32, raw: u16) -> Numbered {
+        if self.ssrc != Some(ssrc) {
+            self.ssrc = Some(ssrc);
+            return self.restart(raw);
+        }
+        let step = i64::from(raw.wrapping_sub(self.highest_raw).cast_signed());
+        if !(-MAXIMUM_MISORDER..=MAXIMUM_DROPOUT).contains(&step) {
+            if self.expected_after_restart == Some(raw) {
+                return self.restart(raw);
+            }
+            self.expected_after_restart = Some(raw.wrapping_add(1));
+            return Numbered::Suspect;
+        }
+        self.expected_after_restart = None;
+        let sequence = self.highest + step;
+        if step > 0 {
+            self.came =
+                u32::try_from(step).map_or(0, |s| self.came.checked_shl(s).unwrap_or(0)) | 1;
+            self.highest = sequence;
+            self.highest_raw = raw;
+            self.expected += step.unsigned_abs();
+        } else {
+            let bit = 1_u64
+                .checked_shl(step.unsigned_abs().min(64) as u32)
+                .unwrap_or(0);
+            if bit & self.came != 0 {
+                self.duplicate += 1;
+                return Numbered::Duplicate;
+            }
+            self.came |= bit;
+            self.reordered += 1;
+        }
+        self.received += 1;
+        Numbered::New {
+            sequence,
+            new_source: false,
+        }
+    }
+
+    /// Packets that never came.
+    pub(super) fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.received)
+    }
+
+    /// Whether `ssrc` is the stream's source, or the first.
+    pub(super) fn is_source(&self, ssrc: u32) -> bool {
+        self.ssrc.is_none_or(|known| known == ssrc)
+    }
+
+    fn restart(&mut self, raw: u16) -> Numbered {
+        let first = self.received == 0;
+        self.highest += 1;
+        self.highest_raw = raw;
+        self.came = 1;
+        self.expected_after_restart = None;
+        self.expected += 1;
+        self.received += 1;
+        Numbered::New {
+            sequence: self.highest,
+            new_source: !first,
+        }
+    }
+}
+
+/// The interarrival jitter of RFC 3550 section A.8.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InterarrivalJitter {
+    previous: Option<(Instant, u32)>,
+    /// Sixteen times the jitter, in microseconds.
+    scaled_us: i64,
+}
+
+impl InterarrivalJitter {
+    /// Takes note of an audio packet; after a restart of timestamps begin with `forget`.
+    pub(super) fn note(&mut self, arrival: Instant, timestamp: u32, clock_rate_hz: u32) {
+        if let Some((before, timestamp_before)) = self.previous {
+            let ours = signed_microseconds(arrival, before);
+            let theirs = i64::from(timestamp.wrapping_sub(timestamp_before).cast_signed())
+                * 1_000_000
+                / i64::from(clock_rate_hz.max(1));
+            // A jump of the timestamps is no jitter.
+            let difference = (ours - theirs).abs();
+            if difference < 1_000_000 {
+                self.scaled_us += difference - (self.scaled_us + 8) / 16;
+            }
+        }
+        self.previous = Some((arrival, timestamp));
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.previous = None;
+    }
+
+    pub(super) fn microseconds(&self) -> u32 {
+        u32::try_from(self.scaled_us / 16).unwrap_or(0)
+    }
+}
+
+/// `at - since` in microseconds; either may be the earlier.
+pub(super) fn signed_microseconds(at: Instant, since: Instant) -> i64 {
+    let microseconds =
+        |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX / 4);
+    match at.checked_duration_since(since) {
+        Some(after) => microseconds(after),
+        None => -microseconds(since.saturating_duration_since(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker(numbers: &[u16]) -> SequenceTracker {
+        let mut tracker = SequenceTracker::default();
+        for number in numbers {
+            tracker.note(1, *number);
+        }
+        tracker
+    }
+
+    #[test]
+    fn losses_duplicates_and_reordering_are_told_apart_across_the_wrap_around() {
+        let tracker = tracker(&[65_533, 65_534, 1, 0, 0, 3]);
+        assert_eq!(
+            (tracker.lost(), tracker.duplicate, tracker.reordered),
+            (2, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_single_wild_number_is_ignored_and_a_second_one_confirms_the_restart() {
+        let mut tracker = tracker(&[10, 11, 12]);
+        assert_eq!(tracker.note(1, 30_000), Numbered::Suspect);
+        assert_eq!(
+            tracker.note(1, 13),
+            Numbered::New {
+                sequence: 4,
+                new_source: false
+            }
+        );
+        assert_eq!(tracker.note(1, 30_000), Numbered::Suspect);
+        assert_eq!(
+            tracker.note(1, 30_001),
+            Numbered::New {
+                sequence: 5,
+                new_source: true
+            }
+        );
+        assert_eq!(tracker.lost(), 0);
+    }
+
+    #[test]
+    fn another_source_goes_on_behind_the_first() {
+        let mut tracker = tracker(&[500]);
+        assert_eq!(
+            tracker.note(2, 9),
+            Numbered::New {
+                sequence: 2,
+                new_source: true
+            }
+        );
+        assert_eq!(
+            tracker.note(2, 10),
+            Numbered::New {
+                sequence: 3,
+                new_source: false
+            }
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Whether the caller speaks.
+//!
+//! A cheap energy gate looks at every frame; only what rises above the room's own noise goes to the
+//! neural detector (earshot), which tells voice from other sound. Its verdicts become marks: speech
+//! began, speech ended, with hysteresis, a shortest speech and a hang-over.
+//!
+//! ```text
+//! frame (10 ms) ─ energy gate ─┬─ shut: not voiced
+//!                              └─ open: to 16 kHz, usual level ─ white floor ─ earshot (16 ms) ─ score
+//!                                                       voiced? ─► speech marks
+//! ```
+//!
+//! The white floor is no cosmetics: after digital silence the detector takes plain noise for speech,
+//! unless noise of about -64 dBFS was there all along.
+
+mod energy_gate;
+mod speech_marks;
+#[cfg(test)]
+pub(crate) mod tests;
+mod wideband;
+
+use std::fmt;
+
+use earshot::Detector;
+
+use self::energy_gate::EnergyGate;
+pub use self::speech_marks::{Speaking, SpeechMark};
+use self::speech_marks::{SpeechMarks, Verdict};
+use self::wideband::Wideband;
+
+/// The detector of one leg.
+pub struct VoiceActivity {
+    gate: EnergyGate,
+    wideband: Wideband,
+    detector: Box<Detector>,
+    /// The detector's frame while it fills.
+    frame: [i16; DETECTOR_FRAME],
+    filled: usize,
+    /// The frames before the gate opened, so that the detector hears an onset with what led to it.
+    lead: Lead,
+    verdict: Verdict,
+    marks: SpeechMarks,
+    detector_frames: u64,
+}
+
+const DETECTOR_FRAME: usize = 256;
+/// A score at which a frame becomes voiced, and the one below which it no longer is.
+const VOICED_FROM: f32 = 0.5;
+const VOICED_UNTIL: f32 = 0.35;
+/// A score that bursts of noise and clicks do not reach (0.64 at most), and speech soon does.
+const SURELY_FROM: f32 = 0.7;
+
+impl VoiceActivity {
+    /// A detector for frames of 10 ms at `sample_rate_hz`, 8,000 or 16,000; `None` for other rates.
+    /// `seed` starts the white floor.
+    #[must_use]
+    pub fn new(sample_rate_hz: u32, seed: u32) -> Option<Self> {
+        Some(Self {
+            gate: EnergyGate::new(),
+            wideband: Wideband::new(sample_rate_hz, seed)?,
+            detector: Detector::default_boxed(),
+            frame: [0; DETECTOR_FRAME],
+            filled: 0,
+            lead: Lead::new(sample_rate_hz),
+            verdict: Verdict::Unvoiced,
+            marks: SpeechMarks::default(),
+            detector_frames: 0,
+        })
+    }
+
+    /// Hears the caller's frame that begins at `at_ms` of media time, `None` when nothing was
+    /// received; answers when speech began or ended.
+    pub fn hear(&mut self, frame: Option<&[i16]>, at_ms: u64) -> Option<SpeechMark> {
+        let was_open = self.gate.is_open();
+        self.gate.hear(frame);
+        match (frame, self.gate.is_open()) {
+            (Some(frame), true) => {
+                if !was_open {
+                    self.hear_lead();
+                }
+                self.wideband.level(self.gate.power());
+                self.detect(frame);
+            }
+            (Some(frame), false) => {
+                self.lead.remember(frame);
+                self.verdict = Verdict::Unvoiced;
+            }
+            (None, _) => self.verdict = Verdict::Unvoiced,
+        }
+        self.marks.note(self.verdict, at_ms)
+    }
+
+    /// The speech going on, if any.
+    #[must_use]
+    pub fn speaking(&self) -> Option<Speaking> {
+        self.marks.speaking()
+    }
+
+    /// How many frames of 16 ms went to the neural detector: its cost.
+    #[must_use]
+    pub fn detector_frames(&self) -> u64 {
+        self.detector_frames
+    }
+
+    fn hear_lead(&mut self) {
+        self.filled = 0;
+        let lead = std::mem::take(&mut self.lead);
+        for frame in lead.frames() {
+            self.detect(frame);
+        }
+        self.lead = lead;
+        self.lead.forget();
+    }
+
+    fn detect(&mut self, frame: &[i16]) {
+        for sample in frame {
+            let (between, now) = self.wideband.widen(*sample);
+            if let Some(between) = between {
+                self.take(between);
+            }
+            self.take(now);
+        }
+    }
+
+    fn take(&mut self, sample: i16) {
+        self.frame[self.filled] = sample;
+        self.filled += 1;
+        if self.filled < DETECTOR_FRAME {
+            return;
+        }
+        self.filled = 0;
+        self.detector_frames += 1;
+        let score = self.detector.predict_i16(&self.frame);
+        let threshold = match self.verdict {
+            Verdict::Unvoiced => VOICED_FROM,
+            Verdict::Voiced | Verdict::SurelyVoiced => VOICED_UNTIL,
+        };
+        self.verdict = if score >= SURELY_FROM {
+            Verdict::SurelyVoiced
+        } else if score >= threshold {
+            Verdict::Voiced
+        } else {
+            Verdict::Unvoiced
+        };
+    }
+}
+
+impl fmt::Debug for VoiceActivity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VoiceActivity")
+            .field("verdict", &self.verdict)
+            .field("speaking", &self.speaking())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The last few frames below the gate.
+#[derive(Debug, Default)]
+struct Lead {
+    samples: Box<[i16]>,
+    frame_length: usize,
+    next: usize,
+    kept: usize,
+}
+
+/// Three detector frames, which is what one verdict looks at.
+const LEAD_FRAMES: usize = 5;
+
+impl Lead {
+    fn new(sample_rate_hz: u32) -> Self {
+        let frame_length = sample_rate_hz as usize / 100;
+        Self {
+            samples: vec![0; LEAD_FRAMES * frame_length].into(),
+            frame_length,
+            next: 0,
+            kept: 0,
+        }
+    }
+
+    fn remember(&mut self, frame: &[i16]) {
+        if frame.len() != self.frame_length {
+            return;
+        }
+        let at = self.next * self.frame_length;
+        self.samples[at..at + self.frame_length].copy_from_slice(frame);
+        self.next = (self.next + 1) % LEAD_FRAMES;
+        self.kept = (self.kept + 1).min(LEAD_FRAMES);
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &[i16]> {
+        let oldest = self.next + LEAD_FRAMES - self.kept;
+        (0..self.kept).map(move |index| {
+            let at = (oldest + index) % LEAD_FRAMES * self.frame_length;
+            &self.samples[at..at + self.frame_length]
+        })
+    }
+
+    fn forget(&mut self) {
+        self.kept = 0;
+    }
+}

@@ -1,0 +1,159 @@
+//! Digits and collections of them.
+
+use super::*;
+
+fn collect(call: &mut Fixture, options: CollectOptions) -> oneshot::Receiver<Collected> {
+    let (reply, answer) = oneshot::channel();
+    call.command(Command::Collect {
+        options,
+        after: None,
+        reply,
+    });
+    answer
+}
+
+fn shown(call: &Fixture) -> Vec<String> {
+    let entries = call.session.transcript.entries().iter();
+    entries
+        .filter(|entry| entry.kind == EntryKind::Digits)
+        .map(|entry| entry.text.expose().clone())
+        .collect()
+}
+
+#[test]
+fn digits_reach_the_agent_one_at_a_time_in_order() {
+    let mut call = Fixture::entered(config());
+    "120".chars().for_each(|symbol| call.digit(symbol));
+    assert_eq!(call.digits.len(), 1);
+    call.returned(CallbackKind::Dtmf);
+    call.returned(CallbackKind::Dtmf);
+    let pressed: String = call.digits.iter().map(|digit| digit.as_char()).collect();
+    assert_eq!(pressed, "120");
+    assert_eq!(shown(&call), ["1", "2", "0"]);
+}
+
+#[test]
+fn a_digit_interrupts() {
+    let mut call = Fixture::entered(config());
+    let (_, epoch) = call.speak("Press one.", 2_000);
+    call.digit('1');
+    assert_eq!(call.flushes(), [epoch]);
+    assert_eq!(call.states().0, A::Listening);
+}
+
+#[test]
+fn a_digit_does_not_interrupt_where_that_is_the_policy() {
+    let mut config = config();
+    config.interruption = crate::agent_session::InterruptionPolicy {
+        dtmf_interrupts: false,
+        ..Default::default()
+    }
+    .into();
+    let mut call = Fixture::entered(config);
+    call.speak("Press one.", 2_000);
+    call.digit('1');
+    assert!(call.flushes().is_empty());
+}
+
+#[test]
+fn a_collection_takes_the_digits_and_the_agents_callback_sees_none() {
+    let mut call = Fixture::entered(config());
+    let mut answer = collect(
+        &mut call,
+        CollectOptions {
+            max: 4,
+            ..CollectOptions::default()
+        },
+    );
+    "4711".chars().for_each(|symbol| call.digit(symbol));
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::Digits(Pii::new("4711".into())))
+    );
+    assert!(call.digits.is_empty());
+    assert_eq!(shown(&call), ["4711"]);
+}
+
+#[test]
+fn a_sensitive_collection_is_masked_everywhere() {
+    let mut call = Fixture::entered(config());
+    let options = CollectOptions {
+        sensitive: true,
+        ..CollectOptions::default()
+    };
+    let mut answer = collect(&mut call, options);
+    "47#".chars().for_each(|symbol| call.digit(symbol));
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::Digits(Pii::new("47".into())))
+    );
+    assert_eq!(shown(&call), ["\u{2022}\u{2022}"]);
+    let seen = call
+        .events
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::Digit { digit: None, .. }));
+    assert_eq!(seen.count(), 3);
+}
+
+#[test]
+fn a_collection_times_out_without_a_first_digit_and_after_the_last() {
+    let mut call = Fixture::entered(config());
+    let mut answer = collect(&mut call, CollectOptions::default());
+    call.pass_ms(8_000);
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::TimedOut(Pii::new(String::new())))
+    );
+    let mut answer = collect(
+        &mut call,
+        CollectOptions {
+            min: 2,
+            ..CollectOptions::default()
+        },
+    );
+    call.digit('1');
+    call.pass_ms(4_000);
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::TimedOut(Pii::new("1".into())))
+    );
+}
+
+#[test]
+fn a_second_collection_cancels_the_first_and_the_end_of_the_call_the_second() {
+    let mut call = Fixture::entered(config());
+    let mut first = collect(&mut call, CollectOptions::default());
+    let mut second = collect(&mut call, CollectOptions::default());
+    assert_eq!(first.try_recv(), Ok(Collected::Cancelled));
+    call.call(CallEvent::Ended {
+        reason: far_end_hung_up(),
+    });
+    assert_eq!(second.try_recv(), Ok(Collected::Cancelled));
+}
+
+#[test]
+fn a_collection_nobody_waits_for_takes_no_digits() {
+    let mut call = Fixture::entered(config());
+    drop(collect(&mut call, CollectOptions::default()));
+    call.digit('1');
+    assert_eq!(call.digits.len(), 1);
+}
+
+#[test]
+fn digits_pressed_before_the_agent_entered_are_kept_for_it() {
+    let mut call = Fixture::new(config(), MEANS);
+    call.digit('4');
+    assert!(call.digits.is_empty());
+    call.call(CallEvent::Confirmed);
+    assert_eq!(call.digits.len(), 1);
+}
+
+#[test]
+fn an_agent_that_never_takes_its_digits_holds_sixty_four() {
+    let mut call = Fixture::entered(config());
+    (0..100).for_each(|_| call.digit('1'));
+    for _ in 0..100 {
+        call.returned(CallbackKind::Dtmf);
+    }
+    assert_eq!(call.digits.len(), 65, "one under way, sixty-four waiting");
+}

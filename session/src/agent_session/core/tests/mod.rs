@@ -1,0 +1,48 @@
+//! The behaviour of a session, one test a sentence.
+
+mod digits;
+mod ending;
+mod gate;
+mod interruption;
+mod silence;
+mod speaking;
+mod turn_taking;
+
+use std::time::Duration;
+
+use offhook_media::control::{BargeInPolicy, Bus, Chunk, Epoch, LegCommand, LegEvent};
+use tokio::sync::oneshot;
+
+use super::super::config::Direction;
+use super::super::digits::{CollectOptions, Collected};
+use super::super::event::{CallbackKind, EndCause, EndReason, SessionEvent};
+use super::super::line::{CallEvent, CallRequest};
+use super::super::message::Command;
+use super::super::state::{AgentState as A, UserState as U};
+use super::super::transcript::{EntryKind, Speaker};
+use super::super::utterance::{Outcome, QueueMode, UtteranceFailure};
+use super::fixture::{Fixture, MEANS, config, interrupted, phrase};
+use super::{Means, Session};
+use crate::agent::UserTurn;
+use crate::pii::Pii;
+use crate::provider::{ProviderError, Recognition};
+
+fn said(text: &str) -> UserTurn {
+    UserTurn::Said {
+        text: Pii::new(text.into()),
+        confidence: 0.9,
+    }
+}
+
+fn far_end_hung_up() -> EndReason {
+    EndCause::FarEndHungUp.into()
+}
+
+#[test]
+fn an_idle_sessions_state_is_small() {
+    assert!(
+        size_of::<Session>() <= 1_200,
+        "{} bytes",
+        size_of::<Session>()
+    );
+}
