@@ -34,16 +34,25 @@ impl LoadedFlow {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn from_text(text: &str, folder: &Path, dictionary: Option<&Dictionary>) -> Result<Self, Vec<FlowMistake>> {
+    pub fn from_text(
+        text: &str,
+        folder: &Path,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Self, Vec<FlowMistake>> {
         let flow = Flow::parse(text)?;
-        let mut mistakes = dictionary.map_or_else(Vec::new, |dictionary| flow.unknown_words(|word| dictionary.knows(word)));
+        let mut mistakes = dictionary.map_or_else(Vec::new, |dictionary| {
+            flow.unknown_words(|word| dictionary.knows(word))
+        });
         let mut recordings = BTreeMap::new();
         for file in flow.recordings() {
             match read_recording(&folder.join(file)) {
                 Ok(audio) => {
                     recordings.insert(file.to_owned(), audio);
                 }
-                Err(reason) => mistakes.push(mistake(file, format!("the recording cannot be used: {reason}"))),
+                Err(reason) => mistakes.push(mistake(
+                    file,
+                    format!("the recording cannot be used: {reason}"),
+                )),
             }
         }
         if !mistakes.is_empty() {
@@ -76,9 +85,15 @@ fn read_recording(path: &Path) -> Result<Audio, String> {
         return Err("it is no WAV file of 16-bit samples".to_owned());
     }
     if !(8_000..=48_000).contains(&format.sample_rate) {
-        return Err(format!("its rate, {} Hz, is not between 8,000 and 48,000", format.sample_rate));
+        return Err(format!(
+            "its rate, {} Hz, is not between 8,000 and 48,000",
+            format.sample_rate
+        ));
     }
-    let samples: Result<Vec<i16>, hound::Error> = reader.samples().step_by(format.channels.max(1).into()).collect();
+    let samples: Result<Vec<i16>, hound::Error> = reader
+        .samples()
+        .step_by(format.channels.max(1).into())
+        .collect();
     let samples = samples.map_err(|error| error.to_string())?;
     if samples.is_empty() {
         return Err("it is empty".to_owned());
@@ -127,10 +142,16 @@ mod tests {
         writer.finalize().unwrap();
         fs::write(folder.join("flow.toml"), FLOW).unwrap();
 
-        assert_eq!(&*read_recording(&folder.join("ask.wav")).unwrap().samples, [1, 2, 3]);
+        assert_eq!(
+            &*read_recording(&folder.join("ask.wav")).unwrap().samples,
+            [1, 2, 3]
+        );
         let dictionary = Dictionary::parse("yes Y EH S\n");
         let mistakes = LoadedFlow::read(&folder.join("flow.toml"), Some(&dictionary)).unwrap_err();
-        let keys: Vec<&str> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        let keys: Vec<&str> = mistakes
+            .iter()
+            .map(|mistake| mistake.key.as_str())
+            .collect();
         assert_eq!(keys, ["step.ask.expect[0].phrases", "end.wav"]);
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -139,6 +160,10 @@ mod tests {
     fn a_file_that_is_not_there_is_one_mistake() {
         let mistakes = LoadedFlow::read(Path::new("/nowhere/flow.toml"), None).unwrap_err();
         assert_eq!(mistakes.len(), 1);
-        assert!(mistakes[0].to_string().starts_with("the file cannot be read"));
+        assert!(
+            mistakes[0]
+                .to_string()
+                .starts_with("the file cannot be read")
+        );
     }
 }

@@ -10,8 +10,8 @@ use offhook::speech_worker::dictionary::Dictionary;
 use offhook::speech_worker::{DEBIAN_MODEL_FOLDER, SpeechConfig, SpeechWorker, Voice};
 use offhook_media::codec::{Codec, CodecKind, Decoder, Encoder};
 use offhook_media::resampler::resample_whole;
-use offhook_session::flow::{Flow, StepName};
 use offhook_session::flow::grammar::Grammar;
+use offhook_session::flow::{Flow, StepName};
 use offhook_session::provider::{Audio, Recognition, SpeechToText, TextToSpeech};
 
 const FRONT_DESK: &str = include_str!("../../deploy/flows/front-desk.toml");
@@ -114,7 +114,9 @@ async fn every_phrase_of_the_front_desk_leads_where_it_should_in_each_voice() {
                     Recognition::OutOfGrammar => None,
                 };
                 if led_to.is_none() || led_to != flow.leads_to(&step, phrase) {
-                    astray.push(format!("{voice:?} at {step}: {phrase:?} was heard as {heard:?}"));
+                    astray.push(format!(
+                        "{voice:?} at {step}: {phrase:?} was heard as {heard:?}"
+                    ));
                 }
             }
         }
@@ -135,10 +137,16 @@ async fn what_the_front_desk_does_not_expect_is_seldom_taken_for_what_it_does() 
                 asked += 1;
                 let heard = speech.recognise(audio.clone(), &grammar).await.unwrap();
                 if heard != Recognition::OutOfGrammar {
-                    taken.push(format!("{voice:?} at {step}: {sentence:?} was heard as {heard:?}"));
+                    taken.push(format!(
+                        "{voice:?} at {step}: {sentence:?} was heard as {heard:?}"
+                    ));
                 }
             }
         }
     }
-    assert!(taken.len() * 8 <= asked, "{} of {asked}: {taken:#?}", taken.len());
+    assert!(
+        taken.len() * 8 <= asked,
+        "{} of {asked}: {taken:#?}",
+        taken.len()
+    );
 }

@@ -83,7 +83,12 @@ impl Loudness {
             })
             .collect();
         frames.sort_by(f64::total_cmp);
-        let at = |tenths: usize| frames.get(frames.len() * tenths / 10).copied().unwrap_or(0.0);
+        let at = |tenths: usize| {
+            frames
+                .get(frames.len() * tenths / 10)
+                .copied()
+                .unwrap_or(0.0)
+        };
         Self {
             loud: at(9),
             quiet: at(1),
@@ -148,7 +153,13 @@ mod tests {
         let mut samples = vec![10; 4_800];
         samples.extend([1_000; 16_000]);
         let loudness = Loudness::of(&samples);
-        assert_eq!(loudness, Loudness { loud: 1_000.0, quiet: 10.0 });
+        assert_eq!(
+            loudness,
+            Loudness {
+                loud: 1_000.0,
+                quiet: 10.0
+            }
+        );
         assert!((loudness.signal_to_noise_db() - 39.2).abs() < 0.1);
     }
 }

@@ -111,11 +111,7 @@ impl Pocketsphinx {
         // SAFETY: the decoder is alive, both strings outlive the call; a grammar of the same name is
         // replaced and freed.
         let set = unsafe {
-            (self.functions.set_grammar)(
-                self.decoder.as_ptr(),
-                SEARCH.as_ptr(),
-                grammar.as_ptr(),
-            )
+            (self.functions.set_grammar)(self.decoder.as_ptr(), SEARCH.as_ptr(), grammar.as_ptr())
         };
         if set == 0 {
             Ok(())

@@ -124,7 +124,9 @@ impl Flow {
         let Next::Choose(branches) = &self.steps.get(step)?.next else {
             return None;
         };
-        let branch = branches.iter().find(|branch| branch.phrases.iter().any(|known| known == phrase))?;
+        let branch = branches
+            .iter()
+            .find(|branch| branch.phrases.iter().any(|known| known == phrase))?;
         Some(&branch.then)
     }
 
