@@ -118,6 +118,18 @@ impl Flow {
             .filter_map(|(name, step)| Some((name, step.grammar()?)))
     }
 
+    /// Where a phrase leads at a step, `None` where the step does not expect it.
+    #[must_use]
+    pub fn leads_to(&self, step: &StepName, phrase: &str) -> Option<&StepName> {
+        let Next::Choose(branches) = &self.steps.get(step)?.next else {
+            return None;
+        };
+        let branch = branches
+            .iter()
+            .find(|branch| branch.phrases.iter().any(|known| known == phrase))?;
+        Some(&branch.then)
+    }
+
     /// A mistake for every word that the recogniser does not know, at the phrase that has it.
     #[must_use]
     pub fn unknown_words(&self, knows: impl Fn(&str) -> bool) -> Vec<FlowMistake> {
