@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub const CALLS_LIVE: &str = "offhook_calls_live";
 /// Calls that ended; labels `trunk`, `agent`, `cause`.
 pub const CALLS_ENDED: &str = "offhook_calls_ended_total";
-/// Calls refused before an agent saw them; labels `trunk`, `status`.
+/// Calls refused before an agent saw them; labels `status`, `reason`.
 pub const CALLS_REFUSED: &str = "offhook_calls_refused_total";
 /// From the INVITE to our 200, in seconds.
 pub const ANSWER_SECONDS: &str = "offhook_answer_seconds";
