@@ -35,6 +35,10 @@ const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
 /// How often the media threads' counters are published.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
+/// How long a page that is being fetched at the very end may take; a browser that asks by halves would
+/// otherwise keep the daemon.
+const LAST_PAGES: Duration = Duration::from_secs(2);
+
 /// Why the daemon ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -215,7 +219,14 @@ impl Service {
             recordings.finish();
         }
         drop(self.stop_control);
-        ended_with(self.control.await)?;
+        let mut control = self.control;
+        match tokio::time::timeout(LAST_PAGES, &mut control).await {
+            Ok(ended) => ended_with(ended)?,
+            Err(_) => {
+                tracing::debug!("an unfinished request to the HTTP listener is given up");
+                control.abort();
+            }
+        }
         signalling.map_err(|_| ServiceError::Signalling)
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::wait::wait_until;
 
-/// How long a program may take to leave after SIGTERM before it is killed.
-const LEAVING: Duration = Duration::from_secs(5);
+/// How long a program may take to leave after SIGTERM before it is killed: longer than the drain of tests' daemons (two
+/// seconds) and what the daemon gives its last goodbyes after it (five).
+const LEAVING: Duration = Duration::from_secs(12);
 
 /// A running program that does not outlive this value.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Program {
         ended
     }
 
-    /// Asks it to leave (SIGTERM) and waits; kills it after five seconds. Gives the status and how long it took.
+    /// Asks it to leave (SIGTERM) and waits; kills it after twelve seconds. Gives the status and how long it took.
     ///
     /// # Errors
     /// When it had to be killed.

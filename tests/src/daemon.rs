@@ -11,6 +11,7 @@ use std::{env, fs};
 
 use crate::child::Program;
 use crate::ports::PortBlock;
+use crate::process_gauge::ProcessGauge;
 use crate::scratch::Scratch;
 use crate::wait::wait_until;
 use crate::wav;
@@ -38,6 +39,10 @@ pub struct DaemonSetup {
     pub more: &'static str,
     /// What is logged, as `OFFHOOK_LOG` has it.
     pub log: &'static str,
+    /// How long live calls may go on after SIGTERM, in seconds.
+    pub drain_s: u32,
+    /// Variables it is started with, besides those of the tests.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for DaemonSetup {
@@ -50,6 +55,8 @@ impl Default for DaemonSetup {
             echo_keys: "",
             more: "",
             log: "info",
+            drain_s: 2,
+            environment: Vec::new(),
         }
     }
 }
@@ -85,7 +92,7 @@ impl Daemon {
         write_tone(&folder)?;
         fs::write(&file, configuration(setup, sip, control, &rtp_ports))
             .map_err(|error| error.to_string())?;
-        let program = launch(&file, &folder, setup.log, control)?;
+        let program = launch(&file, &folder, setup.log, &setup.environment, control)?;
         Ok(Self {
             program,
             sip,
@@ -102,7 +109,7 @@ impl Daemon {
     /// As [`Daemon::start`]; a port in use is among what it prints.
     pub fn start_with(file: &Path, sip: SocketAddr, control: SocketAddr) -> Result<Self, String> {
         let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
-        let program = launch(file, &folder, "warn", control)?;
+        let program = launch(file, &folder, "warn", &[], control)?;
         Ok(Self {
             program,
             sip,
@@ -155,6 +162,36 @@ impl Daemon {
         }
     }
 
+    /// The status its HTTP server gives for a page; `None` when it does not answer.
+    pub fn page_status(&self, path: &str) -> Option<u16> {
+        http_status(self.control, path)
+    }
+
+    /// The processes among its children that have a library loaded whose file name contains `library`: how a
+    /// recogniser is told from a voice.
+    pub fn speech_processes(&self, library: &str) -> Vec<u32> {
+        let has_it = |pid: &u32| {
+            let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+            maps.contains(library)
+        };
+        let children = ProcessGauge::new(self.pid()).descendants();
+        children.into_iter().filter(has_it).collect()
+    }
+
+    /// Sends `signal` to it and does not wait.
+    pub fn signal(&mut self, signal: libc::c_int) {
+        self.program.signal(signal);
+    }
+
+    /// Waits for it to end after a signal and gives its exit status and log.
+    ///
+    /// # Errors
+    /// When it is still running after `limit`; it is then killed.
+    pub fn wait(&mut self, limit: Duration) -> Result<(ExitStatus, String), String> {
+        let status = self.program.wait(limit)?;
+        Ok((status, self.program.log()))
+    }
+
     /// Ends it as systemd would and gives its exit status and log.
     ///
     /// # Errors
@@ -170,6 +207,7 @@ fn launch(
     file: &Path,
     folder: &Scratch,
     log: &str,
+    environment: &[(&'static str, String)],
     control: SocketAddr,
 ) -> Result<Program, String> {
     let mut command = Command::new(binary()?);
@@ -179,9 +217,10 @@ fn launch(
         .arg(file)
         .current_dir(folder.path());
     command
-        .env("RUST_LOG", log)
+        .env("OFFHOOK_LOG", log)
         .env_remove("NOTIFY_SOCKET")
-        .env_remove("JOURNAL_STREAM");
+        .env_remove("JOURNAL_STREAM")
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     let mut program = Program::start("offhook", command, folder.file("offhook.log"))
         .map_err(|error| error.to_string())?;
     let ready = wait_until("readiness of offhook", READY, || match program.ended() {
@@ -208,6 +247,7 @@ fn configuration(
         front_desk,
         echo_keys,
         more,
+        drain_s,
         ..
     } = setup;
     let (first, last) = (rtp_ports.start, rtp_ports.end - 1);
@@ -216,7 +256,7 @@ fn configuration(
          [media]\nbind = [\"127.0.0.1\"]\nports = \"{first}-{last}\"\ncodecs = {codecs:?}\n\n\
          [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
-         [drain]\ntimeout_s = 2\n\n\
+         [drain]\ntimeout_s = {drain_s}\n\n\
          [trunk.loopback]\ninbound_from = [\"127.0.0.0/8\"]\n\n\
          [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
          [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\

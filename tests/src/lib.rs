@@ -7,6 +7,7 @@
 //! ```text
 //!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
 //!  daemon, sipp, baresip                          the programs under test and the real peers
+//!  phone, voice                                   one call by hand: its SIP, and its audio
 //!  load                                           N calls at once, measured from outside
 //! ```
 
@@ -21,5 +22,6 @@ pub mod process_gauge;
 pub mod scratch;
 pub mod sip_text;
 pub mod sipp;
+pub mod voice;
 pub mod wait;
 pub mod wav;

@@ -69,6 +69,20 @@ impl Phone {
         self.final_answer("BYE")
     }
 
+    /// Waits for the far end to hang up, and answers its BYE.
+    ///
+    /// # Errors
+    /// `TimedOut` when no BYE comes within `limit`.
+    pub fn answer_bye(&self, limit: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let message = self.receive(deadline)?;
+            if sip_text::status(&message).is_none() && sip_text::method(&message) == Some("BYE") {
+                return self.send(&sip_text::ok(&message));
+            }
+        }
+    }
+
     /// Sends one SIP message.
     ///
     /// # Errors

@@ -55,6 +55,11 @@ impl ProcessGauge {
         Ok(total)
     }
 
+    /// Its children and theirs, by process id. Empty when it is gone.
+    pub fn descendants(&self) -> Vec<u32> {
+        descendants(self.pid)
+    }
+
     /// The number of threads of the process itself.
     ///
     /// # Errors

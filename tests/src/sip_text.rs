@@ -12,6 +12,8 @@ pub struct Caller {
     pub target: SocketAddr,
     /// The user part of the request URI: which agent answers.
     pub user: String,
+    /// The user part of From: whose number is shown.
+    pub number: String,
     /// Call-ID, and part of tag and branches.
     pub call_id: String,
     /// The To header of the final answer, tag included; `None` before it.
@@ -27,6 +29,7 @@ impl Caller {
             local,
             target,
             user: user.to_owned(),
+            number: "caller".to_owned(),
             call_id,
             to: None,
             contact: None,
@@ -69,6 +72,7 @@ impl Caller {
             local,
             target,
             user,
+            number,
             call_id,
             ..
         } = self;
@@ -90,11 +94,11 @@ impl Caller {
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {local};rport;branch=z9hG4bK-{call_id}-{branch}\r\n\
              Max-Forwards: 70\r\n\
-             From: <sip:caller@{local}>;tag=from-{call_id}\r\n\
+             From: <sip:{number}@{local}>;tag=from-{call_id}\r\n\
              To: {to}\r\n\
              Call-ID: {call_id}\r\n\
              CSeq: {sequence} {method}\r\n\
-             Contact: <sip:caller@{local}>\r\n\
+             Contact: <sip:{number}@{local}>\r\n\
              {content_type}Content-Length: {}\r\n\r\n{sdp}",
             sdp.len()
         )
@@ -115,6 +119,15 @@ pub fn pcmu_offer(media: SocketAddr) -> String {
          m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
          a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     )
+}
+
+/// The 200 that a request without a body is answered with.
+pub fn ok(request: &str) -> String {
+    let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+        .into_iter()
+        .map(|name| header_lines(request, name))
+        .collect();
+    format!("SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n")
 }
 
 /// The status code of a response; `None` for a request.

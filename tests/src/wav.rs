@@ -64,26 +64,39 @@ const AUDIBLE: f64 = 0.01;
 
 impl Heard {
     /// Reads a 16-bit recording, also one that is still being written (its header's length is then not true yet, so
-    /// the samples are read by hand up to the end of the file). `None` before the first sample.
+    /// the samples are read by hand up to the end of the file); its channels are heard together. `None` before the
+    /// first sample.
     pub fn read(path: &Path) -> Option<Self> {
-        let bytes = std::fs::read(path).ok()?;
-        let channels = usize::from(little_endian(&bytes, 22)?);
-        let sample_rate_hz = usize::from(little_endian(&bytes, 24)?);
-        let data = bytes.windows(4).position(|name| name == b"data")? + 8;
-        let samples: Vec<f64> = bytes
-            .get(data..)?
-            .chunks_exact(2)
-            .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
-            .collect();
-        let frame = sample_rate_hz / 50 * channels;
-        if samples.is_empty() || frame == 0 {
+        Self::of(&Samples::read(path)?, |_| true)
+    }
+
+    /// Reads one channel of a 16-bit recording, counted from 0: of two, the left one is 0. `None` when there is no such
+    /// channel or no sample.
+    pub fn read_channel(path: &Path, channel: usize) -> Option<Self> {
+        let samples = Samples::read(path)?;
+        let channels = samples.channels;
+        Self::of(&samples, |n| n % channels == channel)
+    }
+
+    fn of(samples: &Samples, is_heard: impl Fn(usize) -> bool) -> Option<Self> {
+        let frame = samples.rate_hz / 50 * samples.channels;
+        if frame == 0 {
             return None;
         }
-        let loudness =
-            |frame: &[f64]| (frame.iter().map(|s| s * s).sum::<f64>() / frame.len() as f64).sqrt();
-        Some(Self {
-            frames: samples.chunks(frame).map(loudness).collect(),
-        })
+        let loudness = |frame: &[f64]| {
+            let heard = (0..).zip(frame).filter(|(n, _)| is_heard(*n));
+            let squares: Vec<f64> = heard.map(|(_, sample)| sample * sample).collect();
+            (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+        };
+        let frames: Vec<f64> = samples.values.chunks_exact(frame).map(loudness).collect();
+        let is_empty = frames.iter().all(|loudness| loudness.is_nan());
+        (!is_empty).then_some(Self { frames })
+    }
+
+    /// How many milliseconds between two moments were audible.
+    pub fn audible_between_ms(&self, from_ms: usize, to_ms: usize) -> usize {
+        self.audible_ms(from_ms)
+            .saturating_sub(self.audible_ms(to_ms))
     }
 
     /// The length so far in milliseconds.
@@ -109,6 +122,28 @@ impl Heard {
             .take_while(|rms| **rms <= AUDIBLE)
             .count()
             * 20
+    }
+}
+
+/// A recording as it lies in its file, channels interleaved.
+struct Samples {
+    channels: usize,
+    rate_hz: usize,
+    values: Vec<f64>,
+}
+
+impl Samples {
+    fn read(path: &Path) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        let data = bytes.windows(4).position(|name| name == b"data")? + 8;
+        let values = bytes.get(data..)?.chunks_exact(2);
+        Some(Self {
+            channels: usize::from(little_endian(&bytes, 22)?),
+            rate_hz: usize::from(little_endian(&bytes, 24)?),
+            values: values
+                .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+                .collect(),
+        })
     }
 }
 

@@ -13,12 +13,16 @@ use offhook_tests::sip_text::{self, Caller};
 use offhook_tests::wait::wait_until;
 
 const DATAGRAMS: usize = 100_000;
-/// Sent evenly: fifty seconds in all, which is longer than any transaction lives (32 s), so that what is kept for
-/// them has reached its height when the last third begins.
+/// Sent evenly: fifty seconds in all, which is longer than any transaction lives (32 s).
 const PER_SECOND: usize = 2_000;
-/// Memory may rise by no more than this in the last third: room for the allocator's ways, not for a leak of 250 bytes
-/// a datagram.
-const GROWTH_BYTES: u64 = 8 << 20;
+/// From this datagram on, 38 s from the first, as many transactions end as begin: what is kept for them has reached
+/// its height, and the tables that hold them have grown for the last time.
+const AT_HEIGHT: usize = 76_000;
+/// Memory may rise by no more than this from there to the end: room for the allocator's ways, not for a leak of 200
+/// bytes a datagram.
+const GROWTH_BYTES: u64 = 4 << 20;
+/// The daemon's memory is looked at this many times.
+const LOOKS: usize = 100;
 const SEED: u64 = 0x0ff0_0c0d_e000_0001;
 
 #[test]
@@ -66,17 +70,19 @@ fn calls_are_undisturbed_by_a_hundred_thousand_damaged_datagrams() {
         (3, 0, (0, 0)),
         "seed {SEED:#x}: {found}"
     );
+    // A debug build spends most of one processor on the attack, and shares the machine with other tests: a tick that
+    // came a frame late is forgiven, a call that stands still is not.
     assert!(
-        report.received * 100 >= report.sent * 99,
+        report.received * 100 >= report.sent * 95,
         "seed {SEED:#x}: {found}"
     );
     assert!(
-        report.gaps.percentile_ms(0.99) < 40.0,
+        report.gaps.percentile_ms(0.99) < 60.0,
         "seed {SEED:#x}: {found}"
     );
-    let (at_two_thirds, at_end) = (memory[memory.len() * 2 / 3], memory[memory.len() - 1]);
+    let (at_height, at_end) = (memory[AT_HEIGHT * LOOKS / DATAGRAMS], memory[LOOKS - 1]);
     assert!(
-        at_end < at_two_thirds + GROWTH_BYTES,
+        at_end < at_height + GROWTH_BYTES,
         "seed {SEED:#x}: resident bytes over time: {memory:?}"
     );
     // Calls that damaged INVITEs left half-made end after 64*T1.
@@ -124,7 +130,7 @@ impl Attack {
                 self.end_calls_that_were_answered();
             }
             self.throw(n)?;
-            if n % (DATAGRAMS / 100) == 0 {
+            if n % (DATAGRAMS / LOOKS) == 0 {
                 memory.push(self.gauge.memory()?.resident);
             }
         }

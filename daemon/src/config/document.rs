@@ -5,6 +5,7 @@
 //! that reads a section is at the same time the list of the keys it has.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -321,6 +322,19 @@ impl<'a> Item<'a> {
                 None => path,
             },
         )
+    }
+
+    /// The path of a file that can be read. A key or a password that cannot is a mistake also while nothing
+    /// uses it yet: it would be missed on the day it is wanted.
+    pub(super) fn readable_path(&self) -> Result<PathBuf, Finding> {
+        let path = self.path()?;
+        match File::open(&path).and_then(|file| file.metadata()) {
+            Ok(about) if about.is_dir() => {
+                Err(self.finding(format!("{} is a folder", path.display())))
+            }
+            Ok(_) => Ok(path),
+            Err(error) => Err(self.finding(format!("{} cannot be read: {error}", path.display()))),
+        }
     }
 
     fn wrong_kind(&self, expected: &str) -> Finding {

@@ -87,10 +87,14 @@ pub(super) fn read_control(
             let Some(mut token) = findings.keep(token.section()) else {
                 continue;
             };
-            for key in ["name", "role", "token_file"] {
+            for key in ["name", "role"] {
                 let text = token.require(key).and_then(|item| item.text());
                 findings.keep(text);
             }
+            let file = token
+                .require("token_file")
+                .and_then(|item| item.readable_path());
+            findings.keep(file);
             token.finish(findings);
         }
     }

@@ -110,7 +110,7 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConf
             for key in ["certificate", "key_file"] {
                 let file = tls_section
                     .require(key)
-                    .and_then(|item| item.path().map(|_| ()));
+                    .and_then(|item| item.readable_path());
                 findings.keep(file);
             }
             tls_section.finish(findings);

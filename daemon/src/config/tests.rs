@@ -88,11 +88,12 @@ fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
         .map(|warning| warning.key.as_str())
         .collect();
     warned.sort_unstable();
+    // The host of these tests has no recogniser, which the flow is warned of; all else is not built yet.
     let expected = [
+        "agent.front-desk.flow",
         "limits.outbound_calls_per_minute",
         "media.codecs[1]",
         "records.database",
-        "records.recordings",
         "sip.listen[1]",
         "trunk.carrier.address",
         "trunk.carrier.options_interval_s",
@@ -103,6 +104,7 @@ fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
     assert!(
         warnings
             .iter()
+            .filter(|warning| warning.key != "agent.front-desk.flow")
             .all(|warning| warning.what.contains("built yet")),
         "{warnings:#?}"
     );
@@ -125,7 +127,14 @@ fn the_example_with_its_comments_taken_off_is_accepted_too() {
         toml = toml.replace(&commented, line);
     }
     let folder = Folder::new("uncommented");
-    folder.write("carrier.password", "secret");
+    for file in [
+        "carrier.password",
+        "ops.token",
+        "tls/cert.pem",
+        "tls/key.pem",
+    ] {
+        folder.write(file, "secret");
+    }
     let path = folder.write("offhook.toml", &toml);
     let (config, warnings) =
         Config::read(&Layers::file(path), &host()).unwrap_or_else(|found| panic!("{found}"));
@@ -367,11 +376,38 @@ fn a_protection_that_is_not_built_is_refused_when_it_is_demanded() {
         &format!("{TRUNK}challenge_inbound = true\n"),
         "this cannot be kept",
     );
-    let tokens = "tokens = [{ name = \"ops\", role = \"admin\", token_file = \"ops.token\" }]";
+    let tokens = "tokens = [{ name = \"ops\", role = \"admin\", token_file = \"/dev/null\" }]";
     assert_mistake(
         &format!("[control]\nlisten = \"10.0.0.1:8060\"\n{tokens}\n"),
         "open to everybody",
     );
+}
+
+#[test]
+fn a_key_or_password_file_that_cannot_be_read_is_a_mistake_although_nothing_uses_it_yet() {
+    let folder = Folder::new("keys");
+    let folder = folder.0.display();
+    let found = mistakes(&format!(
+        r#"
+        [sip]
+        tls = {{ certificate = "/dev/null", key_file = "{folder}/key.pem" }}
+        [control]
+        listen = "127.0.0.1:8060"
+        tokens = [{{ name = "ops", role = "admin", token_file = "{folder}" }}]
+        [trunk.carrier]
+        inbound_from = ["10.0.0.0/8"]
+        password_file = "{folder}/carrier.password"
+        "#
+    ));
+    let expected = [
+        format!("sip.tls.key_file: {folder}/key.pem cannot be read"),
+        format!("control.tokens[0].token_file: {folder} is a folder"),
+        format!("trunk.carrier.password_file: {folder}/carrier.password cannot be read"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(found.starts_with(expected), "{found} is not {expected}");
+    }
 }
 
 #[test]

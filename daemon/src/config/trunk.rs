@@ -108,15 +108,7 @@ fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
         }
     }
     if let Some(item) = section.take("password_file") {
-        let readable = item
-            .path()
-            .and_then(|path| match std::fs::File::open(&path) {
-                Ok(_) => Ok(()),
-                Err(error) => {
-                    Err(item.finding(format!("{} cannot be read: {error}", path.display())))
-                }
-            });
-        if findings.keep(readable).is_some() {
+        if findings.keep(item.readable_path()).is_some() {
             findings.warnings.push(item.finding(REGISTER));
         }
     }

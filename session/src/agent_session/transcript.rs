@@ -25,7 +25,7 @@ pub enum EntryKind {
 /// One line of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranscriptEntry {
-    /// When it began, in milliseconds from the session's start.
+    /// When it was begun to be said, or the last of its keys was pressed, in milliseconds from the session's start.
     pub at_ms: u64,
     /// Who.
     pub who: Speaker,

@@ -14,7 +14,7 @@ mod call;
 mod gaps;
 mod report;
 mod sockets;
-mod talker;
+pub(crate) mod talker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

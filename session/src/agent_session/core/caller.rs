@@ -268,11 +268,12 @@ impl Session {
         self.input_open = true;
         self.timers.stop(Timer::NoTranscript);
         self.silence.caller_was_heard(now);
+        let started_at = job.stopped_at.checked_sub(job.voiced);
         self.note(
             Speaker::Caller,
             EntryKind::Speech,
             text.clone(),
-            job.stopped_at,
+            started_at.unwrap_or(job.stopped_at),
         );
         let speaking = self.caller_is_speaking();
         self.turn.add_words(

@@ -29,6 +29,17 @@ fn a_turn_goes_through_listening_and_thinking_to_speaking_and_idle() {
 }
 
 #[test]
+fn what_the_caller_said_stands_in_the_transcript_where_it_began() {
+    let mut call = Fixture::listening(&["sales"]);
+    call.pass_ms(2_000);
+    let began_ms = call.media_ms();
+    call.caller_says(600);
+    call.pass_ms(300);
+    call.recognised(phrase("sales"));
+    assert_eq!(call.session.transcript.entries()[0].at_ms, began_ms);
+}
+
+#[test]
 fn the_wait_runs_from_the_last_voiced_frame_not_from_the_detectors_report() {
     let mut call = Fixture::listening(&["sales"]);
     call.speech_starts();
