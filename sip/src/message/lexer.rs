@@ -4,7 +4,7 @@
 //! Everything works on borrowed text and allocates nothing.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// A piece of a message that does not follow its grammar. Names the element, never its content,
 /// so that it can be logged.
