@@ -22,8 +22,9 @@ use crate::recordings::Recordings;
 
 /// How many events of a leg may wait for its session.
 const LEG_EVENTS: usize = 256;
-/// How many events of a call may wait for its session; there are three in a call's life.
-const CALL_EVENTS: usize = 8;
+/// How many events of a call may wait for its session: a handful in a call's life, and digits that come
+/// by INFO. One more digit is lost.
+const CALL_EVENTS: usize = 32;
 /// How many requests of a session may wait; it makes one.
 const CALL_REQUESTS: usize = 2;
 
