@@ -113,6 +113,65 @@ fn check_lists_every_mistake_and_exits_with_1() {
 }
 
 #[test]
+fn check_names_bad_flows_keys_and_files_all_at_once() {
+    let folder = Folder::new("all-at-once");
+    let flow = folder.write(
+        "desk.toml",
+        "start = \"hello\"\n\
+         [step.hello]\nsay = \"Hello.\"\n\
+         expect = [{ phrases = [\"offhookery please\"], then = \"bye\" }]\n\
+         [step.bye]\nsay = \"Goodbye.\"\nhangup = true\n",
+    );
+    let unreachable = folder.write(
+        "island.toml",
+        "start = \"bye\"\n\
+         [step.bye]\nsay = \"Goodbye.\"\nhangup = true\n\
+         [step.island]\nsay = \"Hello.\"\nthen = \"bye\"\n",
+    );
+    let file = folder.write(
+        "offhook.toml",
+        "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\ncolour = \"blue\"\n\
+         tls = { certificate = \"/dev/null\", key_file = \"nowhere.pem\" }\n\
+         [agent.desk]\nkind = \"flow\"\nflow = \"desk.toml\"\n\
+         [agent.island]\nkind = \"flow\"\nflow = \"island.toml\"\n\
+         [[route]]\nagent = \"nobody\"\n",
+    );
+    let (output, text) = output(offhook().args(["check", "--config"]).arg(&file));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for (key, words) in [
+        ("sip.colour", "unknown key".to_owned()),
+        ("sip.tls.key_file", "nowhere.pem cannot be read".to_owned()),
+        ("agent.desk.flow", flow.display().to_string()),
+        ("agent.desk.flow", "offhookery".to_owned()),
+        ("agent.island.flow", unreachable.display().to_string()),
+        ("agent.island.flow", "island".to_owned()),
+        ("route[0].agent", "nobody".to_owned()),
+    ] {
+        let begin = format!("mistake: {}: {key}: ", file.display());
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with(&begin) && line.contains(&words)),
+            "{key} {words}: {text}"
+        );
+    }
+}
+
+#[test]
+fn run_names_a_taken_control_port_and_exits_with_3() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let folder = Folder::new("taken-control");
+    let file = folder.write("offhook.toml", own_ports());
+    let set = format!("control.listen=\"{taken}\"");
+    let (output, text) = output(offhook().args(["run", "--set", &set, "--config"]).arg(file));
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(
+        text.contains(&format!("control.listen: cannot listen on {taken}")),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2() {
     assert_eq!(output(offhook().arg("dial")).0.status.code(), Some(2));
     assert_eq!(

@@ -179,7 +179,8 @@ async fn missing_libraries_are_named_with_their_packages() {
     assert!(
         voice.starts_with("unavailable")
             && voice.contains("libflite.so.1")
-            && voice.contains("libflite1"),
+            && voice.contains("libflite1")
+            && voice.contains("No such file"),
         "{voice}"
     );
     let recogniser = speech

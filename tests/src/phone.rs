@@ -120,19 +120,26 @@ impl Phone {
         }
     }
 
+    /// The next message of our call. Whoever had these ports before may still be sent something.
     fn receive(&self, deadline: Instant) -> io::Result<String> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-        }
-        self.sip.set_read_timeout(Some(left))?;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
         let mut buffer = [0; 8_192];
-        match self.sip.recv(&mut buffer) {
-            Ok(length) => Ok(String::from_utf8_lossy(&buffer[..length]).into_owned()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(late());
             }
-            Err(error) => Err(error),
+            self.sip.set_read_timeout(Some(left))?;
+            match self.sip.recv(&mut buffer) {
+                Ok(length) => {
+                    let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    if sip_text::header(&message, "Call-ID") == Some(&self.caller.call_id) {
+                        return Ok(message);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+                Err(error) => return Err(error),
+            }
         }
     }
 

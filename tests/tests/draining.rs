@@ -30,8 +30,10 @@ fn live_call(daemon: &Daemon, call_id: &str) -> Phone {
 
 fn begin_drain(daemon: &mut Daemon) {
     daemon.signal(libc::SIGTERM);
+    // Readiness goes first, so that nobody is sent here any more; signalling hears of it a moment later.
     let unready = wait_until("unreadiness", PROMPTLY, || {
-        (daemon.page_status("/readyz") == Some(503)).then_some(())
+        let is_unready = daemon.page_status("/readyz") == Some(503);
+        (is_unready && daemon.log().contains("no new calls are taken")).then_some(())
     });
     assert!(unready.is_ok(), "{unready:?}\n{}", daemon.log());
 }

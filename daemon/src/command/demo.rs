@@ -99,6 +99,7 @@ fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
         .recordings
         .clone()
         .unwrap_or_else(|| PathBuf::from("."));
+    print!("{}", moved(&listeners));
     let kept = service::runtime()
         .map_err(|error| error.to_string())
         .and_then(|runtime| {
@@ -128,16 +129,21 @@ fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
     }
 }
 
+/// Which addresses are others than were asked for, a line each.
+fn moved(listeners: &Listeners) -> String {
+    let moved = listeners.moved().iter().map(|moved| {
+        format!(
+            "{} is taken by another program; using {} instead.\n",
+            moved.wanted, moved.bound
+        )
+    });
+    moved.collect()
+}
+
 /// How to call the demo, with the addresses it really has.
 fn instructions(config: &Config, listeners: &Listeners) -> String {
-    let mut text = String::new();
+    let mut text = moved(listeners);
     let mut line = |line: String| text.extend([line.as_str(), "\n"]);
-    for moved in listeners.moved() {
-        line(format!(
-            "{} is taken by another program; using {} instead.",
-            moved.wanted, moved.bound
-        ));
-    }
     line(String::new());
     for address in listeners.sip_addresses() {
         line(format!("SIP    udp:{address}"));

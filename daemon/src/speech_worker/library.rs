@@ -14,6 +14,14 @@ pub(super) struct MissingLibrary {
 }
 
 impl MissingLibrary {
+    fn of(file: &str, package: &'static str, error: &libloading::Error) -> Self {
+        // The error says which call failed, its source what the loader said.
+        match std::error::Error::source(error) {
+            Some(said) => Self::new(file, package, said),
+            None => Self::new(file, package, error),
+        }
+    }
+
     pub(super) fn new(file: &str, package: &'static str, reason: impl std::fmt::Display) -> Self {
         Self {
             file: file.to_owned(),
@@ -35,7 +43,7 @@ pub(super) unsafe fn open(
 ) -> Result<Library, MissingLibrary> {
     let path = folder.map_or_else(|| Path::new(file).to_owned(), |folder| folder.join(file));
     // SAFETY: passed on to the caller.
-    unsafe { Library::new(path) }.map_err(|error| MissingLibrary::new(file, package, error))
+    unsafe { Library::new(path) }.map_err(|error| MissingLibrary::of(file, package, &error))
 }
 
 /// Copies a function's address out of a library.
@@ -53,5 +61,5 @@ pub(super) unsafe fn function<F: Copy>(
     let symbol = unsafe { library.get::<F>(name.as_bytes()) };
     symbol
         .map(|symbol| *symbol)
-        .map_err(|error| MissingLibrary::new(file, package, error))
+        .map_err(|error| MissingLibrary::of(file, package, &error))
 }
