@@ -107,10 +107,10 @@ fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
             findings.warnings.push(item.finding(what));
         }
     }
-    if let Some(item) = section.take("password_file") {
-        if findings.keep(item.readable_path()).is_some() {
-            findings.warnings.push(item.finding(REGISTER));
-        }
+    if let Some(item) = section.take("password_file")
+        && findings.keep(item.readable_path()).is_some()
+    {
+        findings.warnings.push(item.finding(REGISTER));
     }
     if let Some(item) = section.take("register")
         && findings.keep(item.boolean()) == Some(true)

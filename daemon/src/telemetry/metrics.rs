@@ -24,8 +24,6 @@ pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 pub const RTP_LOST: &str = "offhook_rtp_lost_total";
 /// RTP packets the kernel refused to send.
 pub const RTP_SEND_FAILURES: &str = "offhook_rtp_send_failures_total";
-/// Notices of media threads dropped because signalling's queue was full.
-pub const MEDIA_NOTICES_DROPPED: &str = "offhook_media_notices_dropped_total";
 /// Frame slots a media thread was late for.
 pub const MEDIA_LATE_TICKS: &str = "offhook_media_late_ticks_total";
 /// Log entries dropped because their queue was full.
@@ -88,10 +86,6 @@ fn describe() {
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(RTP_SEND_FAILURES, "RTP packets the kernel refused to send.");
-    describe_counter!(
-        MEDIA_NOTICES_DROPPED,
-        "Notices of media threads dropped because signalling's queue was full."
-    );
     describe_counter!(MEDIA_LATE_TICKS, "Frame slots a media thread was late for.");
     describe_counter!(
         LOG_ENTRIES_DROPPED,

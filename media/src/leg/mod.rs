@@ -246,7 +246,6 @@ impl Leg {
             self.sender.switch_to(&agreed.codec)?;
         }
         self.sender.set_telephone_event(agreed.telephone_event);
-        self.sender.set_telephone_event(agreed.telephone_event);
         let config = LegConfig {
             also_accepted: self.also_accepted.clone(),
             ..LegConfig::new(agreed, self.sender.position())

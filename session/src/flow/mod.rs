@@ -90,6 +90,15 @@ impl Flow {
         self.silence_after
     }
 
+    /// The same flow with another patience, in place of the file's `silence_s`.
+    #[must_use]
+    pub fn with_silence_after(self, silence_after: Duration) -> Self {
+        Self {
+            silence_after,
+            ..self
+        }
+    }
+
     /// How often the flow asks again at one step before it gives up.
     #[must_use]
     pub fn retries(&self) -> u32 {
