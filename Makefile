@@ -2,8 +2,9 @@
 
 .PHONY: run build test bench audit require-build require-speech require-test
 
-# Where rustup puts its programs, for shells that were opened before it was installed.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup puts its programs, for shells that were opened before it was installed. In front, since Debian's own
+# Rust, where it is there too, is too old.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # Arguments for the demo or the bench, as in: make run ARGS="--listen 192.0.2.1"
 ARGS =
@@ -37,7 +38,8 @@ audit:
 
 require-build:
 	@deploy/require_rust
-	@deploy/require_packages "needed to build (libopus is compiled from source)" required gcc:cc cmake:cmake
+	@deploy/require_packages "needed to build (libopus is compiled from source)" required \
+		gcc:cc libc6-dev cmake:cmake
 
 require-speech:
 	@deploy/require_packages "the embedded recogniser and voice; without them the agents echo and play still answer" \

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// A call has a socket for RTP and one for RTCP.
+/// A call has a socket for RTP, and a file when it is recorded.
 const DESCRIPTORS_A_CALL: u64 = 2;
 /// For listeners, logs, pipes to the speech worker, epoll and files being read.
 const DESCRIPTORS_BESIDE_CALLS: u64 = 256;

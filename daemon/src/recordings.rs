@@ -71,7 +71,7 @@ impl Recordings {
     }
 
     /// Writes what is left, to be called when every leg is closed; a recording whose leg still lives is
-    /// given [`LAST_WORDS`] and then cut there. Blocks meanwhile.
+    /// given two seconds and then cut there. Blocks meanwhile.
     pub fn finish(&self) {
         let thread = self
             .thread

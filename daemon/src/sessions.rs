@@ -22,8 +22,9 @@ use crate::recordings::Recordings;
 
 /// How many events of a leg may wait for its session.
 const LEG_EVENTS: usize = 256;
-/// How many events of a call may wait for its session; there are three in a call's life.
-const CALL_EVENTS: usize = 8;
+/// How many events of a call may wait for its session: a handful in a call's life, and digits that come
+/// by INFO. One more digit is lost.
+const CALL_EVENTS: usize = 32;
 /// How many requests of a session may wait; it makes one.
 const CALL_REQUESTS: usize = 2;
 
@@ -57,7 +58,8 @@ struct ReadyAgent {
     form: AgentForm,
     voice_activity: bool,
     recorded: bool,
-    wake_up: Option<Duration>,
+    /// After how much silence the caller is spoken to, and how often; `None` for never.
+    silence: Option<(Duration, u32)>,
 }
 
 /// How an agent comes to a call.
@@ -166,7 +168,10 @@ impl Sessions {
             sample_rate_hz: new.sample_rate_hz,
         };
         let mut config = SessionConfig::new(new.facts);
-        config.wake_up = ready.wake_up;
+        if let Some((after, repeat)) = ready.silence {
+            config.wake_up = Some(after);
+            config.wake_up_repeat = repeat;
+        }
         config.max_duration = Some(self.max_duration);
         let _in_call = new.span.enter();
         let (_, task) = AgentSession::spawn(
@@ -205,7 +210,7 @@ async fn usher(
 
 impl ReadyAgent {
     fn new(agent: &config::Agent) -> Result<Self, String> {
-        let (form, voice_activity, wake_up) = match &agent.kind {
+        let (form, voice_activity, silence) = match &agent.kind {
             AgentKind::Echo { voice_activity } => (
                 AgentForm::Shared(Arc::new(EchoAgent)),
                 *voice_activity,
@@ -214,26 +219,21 @@ impl ReadyAgent {
             AgentKind::Play {
                 file,
                 voice_activity,
-            } => (
-                AgentForm::Shared(Arc::new(PlayAgent::new(read_wav(file)?))),
-                *voice_activity,
-                None,
-            ),
-            AgentKind::Flow {
-                flow,
-                recordings,
-                wake_up,
             } => {
+                let agent = PlayAgent::new(read_wav(file)?);
+                (AgentForm::Shared(Arc::new(agent)), *voice_activity, None)
+            }
+            AgentKind::Flow { flow, recordings } => {
                 let load = |(name, file): (&String, &Asset)| Ok((name.clone(), read_wav(file)?));
                 let recordings = recordings
                     .iter()
                     .map(load)
                     .collect::<Result<FlowRecordings, String>>()?;
-                let silence_after = wake_up.unwrap_or_else(|| flow.silence_after());
+                let silence = (flow.silence_after(), flow.retries());
                 (
                     AgentForm::Flow(Arc::clone(flow), Arc::new(recordings)),
                     true,
-                    Some(silence_after),
+                    Some(silence),
                 )
             }
         };
@@ -241,7 +241,7 @@ impl ReadyAgent {
             form,
             voice_activity,
             recorded: agent.record,
-            wake_up,
+            silence,
         })
     }
 }

@@ -8,11 +8,25 @@
 //! datagram → message::parse → endpoint → transaction → dialog → invite usage → Event (to session::Call)
 //! command  → invite usage → dialog → transaction → message::write → Output::Transmit (to the driver)
 //! ```
+//!
+//! A module names only those below it:
+//!
+//! ```text
+//! endpoint       the front door: which usage a message concerns
+//! invite         what a call attempt and its dialog do
+//! ua_core        what every usage works with: transactions, timers, outputs
+//! transaction    the four machines and their tables
+//! dialog, flow   who talks with whom, and by which path
+//! message        bytes and their meaning
+//! ```
 
 #![forbid(unsafe_code)]
 
 mod dialog;
 pub mod endpoint;
+mod flow;
+mod identifiers;
 mod invite;
 pub mod message;
 mod transaction;
+mod ua_core;

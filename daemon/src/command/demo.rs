@@ -142,6 +142,10 @@ fn moved(listeners: &Listeners) -> String {
 
 /// How to call the demo, with the addresses it really has.
 fn instructions(config: &Config, listeners: &Listeners) -> String {
+    // As it was called: `make run` puts nothing on the PATH.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "offhook".to_owned());
     let mut text = moved(listeners);
     let mut line = |line: String| text.extend([line.as_str(), "\n"]);
     line(String::new());
@@ -164,15 +168,16 @@ fn instructions(config: &Config, listeners: &Listeners) -> String {
         line(format!(
             "  with baresip:      baresip -e \"/dial sip:front-desk@{address}\""
         ));
-        line(
-            "  by itself:         offhook demo --call (a recorded caller; leaves demo/call.wav)"
-                .to_owned(),
-        );
+        line(format!(
+            "  by itself:         {program} demo --call (a recorded caller; leaves demo/call.wav)"
+        ));
         line(format!(
             "  with SIPp:         sipp -sn uac -s echo -m 1 -d 3000 {address}"
         ));
         if address.ip().is_loopback() {
-            line("  from elsewhere:    offhook demo --listen ADDRESS, with an address of this machine".to_owned());
+            line(format!(
+                "  from elsewhere:    {program} demo --listen ADDRESS, with an address of this machine"
+            ));
         }
     }
     line(String::new());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use offhook_session::flow::{Flow, FlowMistake};
 
@@ -35,8 +34,6 @@ pub enum AgentKind {
         flow: Arc<Flow>,
         /// The recordings it plays, by the paths it gives them.
         recordings: BTreeMap<String, Asset>,
-        /// A caller who is silent for so long is spoken to; `None` leaves it to the flow.
-        wake_up: Option<Duration>,
     },
     /// Plays the caller back to the caller.
     Echo {
@@ -110,7 +107,10 @@ fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) ->
     let mistaken =
         |mistake: FlowMistake| item.finding(format!("{}: {mistake}", file.name().display()));
     let flow = match Flow::parse(&text) {
-        Ok(flow) => flow,
+        Ok(flow) => match wake_up {
+            Some(after) => flow.with_silence_after(after),
+            None => flow,
+        },
         Err(mistakes) => {
             findings.mistakes.extend(mistakes.into_iter().map(mistaken));
             return None;
@@ -141,7 +141,6 @@ fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) ->
     Some(AgentKind::Flow {
         flow: Arc::new(flow),
         recordings,
-        wake_up,
     })
 }
 

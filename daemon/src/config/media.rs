@@ -25,7 +25,7 @@ pub struct MediaConfig {
     pub codecs: Vec<CodecKind>,
     /// How many media threads run.
     pub threads: NonZeroUsize,
-    /// A call that hears neither RTP nor RTCP for so long, and is not on hold, is ended.
+    /// A call that hears no RTP for so long, and is not on hold, is ended.
     pub no_media_timeout: Duration,
 }
 

@@ -319,10 +319,10 @@ fn a_higher_layer_changes_one_key_and_is_named_when_it_is_wrong() {
         config.sip.advertise.address_for(bound).to_string(),
         "203.0.113.5"
     );
-    let AgentKind::Flow { wake_up, .. } = &config.agents["front-desk"].kind else {
+    let AgentKind::Flow { flow, .. } = &config.agents["front-desk"].kind else {
         panic!()
     };
-    assert_eq!(wake_up.unwrap().as_millis(), 2500);
+    assert_eq!(flow.silence_after().as_millis(), 2500);
 
     let wrong = layers.with_settings(["limits.calls=0".to_owned()]);
     let wrong = wrong.with_variables([("OFFHOOK_SIP__LISTN".to_owned(), "x".to_owned())]);

@@ -16,7 +16,7 @@ use offhook_session::pii::Pii;
 pub enum CallState {
     /// Being set up.
     Ringing,
-    /// Answered; the acknowledgement or the first audio is awaited.
+    /// Answered; the first audio is awaited.
     Answered,
     /// Both sides can talk.
     Talking,

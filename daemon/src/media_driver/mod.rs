@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | commands to a thread | [`COMMAND_QUEUE`] | the sender is told, nothing waits |
 //! | events to a session | the session's own (256) | the leg is declared stalled and its call is ended |
-//! | notices to signalling | the receiver's own (8,192) | `Live` and `Silent` are dropped and counted; `Closed` and `Stalled` are kept and sent again next tick |
+//! | notices to signalling | the receiver's own (8,192) | kept, and sent again next tick; there are two in a leg's life |
 
 mod clock;
 mod leg_table;
@@ -38,9 +38,7 @@ use offhook_session::agent_session::{LegCommands, LegQueueFull};
 use tokio::sync::mpsc;
 
 use crate::telemetry::health::Health;
-use crate::telemetry::metrics::{
-    MEDIA_LATE_TICKS, MEDIA_NOTICES_DROPPED, RTP_PACKETS, RTP_SEND_FAILURES,
-};
+use crate::telemetry::metrics::{MEDIA_LATE_TICKS, RTP_PACKETS, RTP_SEND_FAILURES};
 
 pub use leg_table::LegId;
 pub use ports::RtpPorts;
@@ -56,10 +54,6 @@ const LONGEST_TURN: Duration = Duration::from_secs(3);
 /// What signalling hears from a media thread.
 #[derive(Debug)]
 pub enum MediaNotice {
-    /// The far end's first valid RTP packet arrived.
-    Live(LegId),
-    /// Nothing has arrived for the leg's no-media time.
-    Silent(LegId),
     /// The leg's session did not take its events; the call should be ended.
     Stalled(LegId),
     /// The leg is off the thread. It comes back whole, so that its memory is freed elsewhere and its
@@ -108,8 +102,6 @@ pub struct ThreadCounters {
     pub send_failures: AtomicU64,
     /// Legs on the thread now.
     pub legs: AtomicU64,
-    /// Notices dropped because signalling's queue was full.
-    pub notices_dropped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -237,7 +229,6 @@ pub fn count_threads(threads: &MediaThreads) {
     counter!(RTP_PACKETS, "direction" => "out").absolute(total(|counters| &counters.sent));
     counter!(MEDIA_LATE_TICKS).absolute(total(|counters| &counters.missed_ticks));
     counter!(RTP_SEND_FAILURES).absolute(total(|counters| &counters.send_failures));
-    counter!(MEDIA_NOTICES_DROPPED).absolute(total(|counters| &counters.notices_dropped));
 }
 
 /// One leg's line to its media thread.

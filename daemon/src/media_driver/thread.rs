@@ -146,13 +146,7 @@ impl Thread {
                 }
             }
             while let Some(event) = seat.new.leg.poll_event() {
-                seat.report(
-                    id,
-                    event,
-                    &self.notices,
-                    &mut self.unsent_notices,
-                    &self.counters,
-                );
+                seat.report(id, event, &mut self.unsent_notices);
             }
         }
         self.counters.sent.fetch_add(sent, Ordering::Relaxed);
@@ -214,33 +208,8 @@ impl Thread {
 }
 
 impl Seat {
-    /// Passes an event to the session, and to signalling what signalling wants.
-    fn report(
-        &mut self,
-        id: LegId,
-        event: LegEvent,
-        notices: &mpsc::Sender<MediaNotice>,
-        unsent: &mut Vec<MediaNotice>,
-        counters: &ThreadCounters,
-    ) {
-        let notice = match event {
-            LegEvent::Live { .. } => Some(MediaNotice::Live(id)),
-            LegEvent::Silent { .. } => Some(MediaNotice::Silent(id)),
-            LegEvent::SpeechStarted { .. }
-            | LegEvent::SpeechStopped { .. }
-            | LegEvent::Heard { .. }
-            | LegEvent::Digit { .. }
-            | LegEvent::BargeIn { .. }
-            | LegEvent::Started { .. }
-            | LegEvent::Drained { .. }
-            | LegEvent::Flushed { .. }
-            | LegEvent::Refused { .. } => None,
-        };
-        if let Some(notice) = notice
-            && notices.try_send(notice).is_err()
-        {
-            counters.notices_dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Passes an event to the session.
+    fn report(&mut self, id: LegId, event: LegEvent, unsent: &mut Vec<MediaNotice>) {
         if self.stalled {
             return;
         }

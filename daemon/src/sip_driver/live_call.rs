@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use offhook_media::sdp::Negotiated;
-use offhook_session::agent_session::{CallEvent, CallFacts, SessionReport};
+use offhook_session::agent_session::{CallEvent, CallFacts, EndCause, SessionReport};
 use offhook_session::call::Call;
 use tokio::sync::mpsc;
 use tracing::Span;
@@ -51,12 +51,16 @@ impl LiveCall {
         }
     }
 
-    /// Passes a re-negotiation on to the leg.
-    pub(super) fn renegotiate(&self, agreed: Box<Negotiated>) {
+    /// Passes a re-negotiation on to the leg. A leg that did not hear of it would send to the wrong
+    /// place: the call is ended instead.
+    pub(super) fn renegotiate(&mut self, agreed: Box<Negotiated>) {
         if let Audio::Open(line) = &self.audio
             && line.renegotiate(agreed).is_err()
         {
-            tracing::error!("a media thread's queue is full: a re-negotiation was lost");
+            tracing::error!(
+                "a media thread's queue is full: a re-negotiation is lost and its call ended"
+            );
+            self.call.hang_up(EndCause::Fault.into());
         }
     }
 }

@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_session::agent_session::{CallId, EndCause, EndReason, Transcript};
+use offhook_session::agent_session::{CallEvent, CallId, EndCause, EndReason, Transcript};
 use offhook_session::call::Output as CallOutput;
 use offhook_session::call::admission::{Admission, AdmissionLimits};
 use offhook_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output};
@@ -309,7 +309,11 @@ impl Signalling {
                 self.endpoint
                     .reject(invite, status, &borrowed(&headers), now)
             }
-            CallOutput::Bye => self.endpoint.bye(invite, &[], now),
+            CallOutput::Bye => {
+                self.directory
+                    .update(id.as_str(), |call| call.state = CallState::Ending);
+                self.endpoint.bye(invite, &[], now)
+            }
             CallOutput::AcceptReoffer(body) => {
                 self.endpoint.accept_reoffer(invite, Some(body), now)
             }
@@ -330,6 +334,10 @@ impl Signalling {
                 Ok(())
             }
             CallOutput::Tell(event) => {
+                if event == CallEvent::Confirmed {
+                    self.directory
+                        .update(id.as_str(), |call| call.state = CallState::Talking);
+                }
                 live.tell(event);
                 Ok(())
             }
@@ -357,14 +365,6 @@ impl Signalling {
 
     fn handle_notice(&mut self, notice: MediaNotice) {
         match notice {
-            // The session hears of these from the leg itself.
-            MediaNotice::Live(leg) => {
-                if let Some(call) = self.call_by_leg.get(&leg) {
-                    self.directory
-                        .update(call.as_str(), |call| call.state = CallState::Talking);
-                }
-            }
-            MediaNotice::Silent(_) => {}
             MediaNotice::Stalled(leg) => {
                 if let Some(call) = self.call_by_leg.get(&leg).cloned() {
                     tracing::error!(call_id = %call, "the session takes no events of its leg; the call is ended");

@@ -10,7 +10,7 @@
 //! the daemon's address space: a request that crashes or hangs one costs that request and a restart.
 //! Each role has processes of its own, so a recogniser that hangs never holds up the voice.
 //!
-//! This folder owns the protocol ([`frame`], [`message`]), the child ([`child`], with one file of
+//! This folder owns the protocol (`frame`, `message`), the child ([`child`], with one file of
 //! foreign functions for each library), and the supervisor. It leaves to the session what is said,
 //! when somebody listens, and what a failure means for the call.
 

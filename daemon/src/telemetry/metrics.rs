@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub const CALLS_LIVE: &str = "offhook_calls_live";
 /// Calls that ended; labels `trunk`, `agent`, `cause`.
 pub const CALLS_ENDED: &str = "offhook_calls_ended_total";
-/// Calls refused before an agent saw them; labels `trunk`, `status`.
+/// Calls refused before an agent saw them; labels `status`, `reason`.
 pub const CALLS_REFUSED: &str = "offhook_calls_refused_total";
 /// From the INVITE to our 200, in seconds.
 pub const ANSWER_SECONDS: &str = "offhook_answer_seconds";
@@ -24,8 +24,6 @@ pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 pub const RTP_LOST: &str = "offhook_rtp_lost_total";
 /// RTP packets the kernel refused to send.
 pub const RTP_SEND_FAILURES: &str = "offhook_rtp_send_failures_total";
-/// Notices of media threads dropped because signalling's queue was full.
-pub const MEDIA_NOTICES_DROPPED: &str = "offhook_media_notices_dropped_total";
 /// Frame slots a media thread was late for.
 pub const MEDIA_LATE_TICKS: &str = "offhook_media_late_ticks_total";
 /// Log entries dropped because their queue was full.
@@ -88,10 +86,6 @@ fn describe() {
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(RTP_SEND_FAILURES, "RTP packets the kernel refused to send.");
-    describe_counter!(
-        MEDIA_NOTICES_DROPPED,
-        "Notices of media threads dropped because signalling's queue was full."
-    );
     describe_counter!(MEDIA_LATE_TICKS, "Frame slots a media thread was late for.");
     describe_counter!(
         LOG_ENTRIES_DROPPED,

@@ -58,7 +58,7 @@ pub struct LegStatistics {
     pub unsent_digits: u64,
     /// Slots of 10 ms that passed without a tick.
     pub missed_slots: u64,
-    /// Datagrams from somebody who is not the far end.
+    /// Datagrams from somebody who is not the far end, or that are no RTP.
     pub from_elsewhere: u64,
     /// Datagrams that came while the far end was not to send.
     pub unwanted: u64,
@@ -245,7 +245,6 @@ impl Leg {
         if agreed.codec != self.codec {
             self.sender.switch_to(&agreed.codec)?;
         }
-        self.sender.set_telephone_event(agreed.telephone_event);
         self.sender.set_telephone_event(agreed.telephone_event);
         let config = LegConfig {
             also_accepted: self.also_accepted.clone(),

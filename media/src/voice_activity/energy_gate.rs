@@ -27,8 +27,8 @@ const LOWEST_FLOOR: f32 = 16.4 * 16.4;
 const RISE: f32 = 1.01;
 const FALL: f32 = 0.35;
 const FRAMES_PER_SECOND: u32 = 100;
-/// 200 ms: the soft endings of words, and the pauses in which the detector should not lose the thread.
-const STAYS_OPEN_FRAMES: u32 = 20;
+/// 120 ms: the soft endings of words, and the pauses in which the detector should not lose the thread.
+const STAYS_OPEN_FRAMES: u32 = 12;
 
 impl EnergyGate {
     pub(crate) fn new() -> Self {

@@ -27,7 +27,7 @@ use earshot::Detector;
 use self::energy_gate::EnergyGate;
 pub use self::speech_marks::{Speaking, SpeechMark};
 use self::speech_marks::{SpeechMarks, Verdict};
-use self::wideband::Wideband;
+use self::wideband::{WIDE_FRAME, Wideband};
 
 /// The detector of one leg.
 pub struct VoiceActivity {
@@ -137,22 +137,23 @@ impl VoiceActivity {
     }
 
     fn detect(&mut self, frame: &[i16]) {
-        for sample in frame {
-            let (between, now) = self.wideband.widen(*sample);
-            if let Some(between) = between {
-                self.take(between);
+        let mut wide = [0; WIDE_FRAME];
+        let length = self.wideband.widen(frame, &mut wide);
+        let mut rest = &wide[..length];
+        while !rest.is_empty() {
+            let room = (DETECTOR_FRAME - self.filled).min(rest.len());
+            let (now, later) = rest.split_at(room);
+            self.frame[self.filled..self.filled + room].copy_from_slice(now);
+            self.filled += room;
+            rest = later;
+            if self.filled == DETECTOR_FRAME {
+                self.filled = 0;
+                self.judge();
             }
-            self.take(now);
         }
     }
 
-    fn take(&mut self, sample: i16) {
-        self.frame[self.filled] = sample;
-        self.filled += 1;
-        if self.filled < DETECTOR_FRAME {
-            return;
-        }
-        self.filled = 0;
+    fn judge(&mut self) {
         self.detector_frames += 1;
         let score = self.detector.predict_i16(&self.frame);
         let threshold = match self.verdict {

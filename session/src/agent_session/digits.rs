@@ -14,6 +14,9 @@ use crate::pii::Pii;
 pub struct CollectOptions {
     /// Said first, interruptible by a digit; the first digit's time runs from its end.
     pub prompt: Option<String>,
+    /// Where there is no prompt: the utterance, already asked for, from whose end the first digit's time
+    /// runs.
+    pub after: Option<UtteranceId>,
     /// Fewest digits that are an answer (default 1).
     pub min: usize,
     /// Digits after which the collection is complete (default and most: 64).
@@ -37,6 +40,7 @@ impl Default for CollectOptions {
     fn default() -> Self {
         Self {
             prompt: None,
+            after: None,
             min: 1,
             max: Self::BOUND,
             terminator: Digit::from_char('#'),

@@ -148,9 +148,10 @@ impl SessionHandle {
             .take()
             .map(|prompt| self.say(prompt, SayOptions::default()));
         let (reply, answer) = oneshot::channel();
+        let after = prompt.as_ref().map(UtteranceHandle::id).or(options.after);
         self.send(Command::Collect {
             options,
-            after: prompt.as_ref().map(UtteranceHandle::id),
+            after,
             reply,
         })
         .await;

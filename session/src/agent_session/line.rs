@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use offhook_media::control::{LegCommand, LegEvent};
+use offhook_media::control::{Digit, LegCommand, LegEvent};
 use tokio::sync::mpsc;
 
 use super::event::EndReason;
@@ -29,6 +29,9 @@ pub struct LegQueueFull(pub LegCommand);
 /// What the call tells its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallEvent {
+    /// The caller pressed a digit that came by signalling; told only where digits do not come with the
+    /// audio, so that a press counts once.
+    Digit(Digit),
     /// The call was answered: our 2xx was sent, or the far end's came.
     Answered,
     /// The far end acknowledged our answer (inbound: the ACK arrived).

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod admission;
+mod dtmf_info;
 mod leg_settings;
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,8 @@ pub struct Call {
     session_open: bool,
     /// Whether the far end holds the call: we may not send.
     held: bool,
+    /// Whether RTP events were negotiated.
+    digits_in_audio: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -124,6 +127,7 @@ impl Call {
             state: State::Over,
             session_open: false,
             held: false,
+            digits_in_audio: false,
             outputs: VecDeque::new(),
         };
         call.answer(request);
@@ -188,8 +192,7 @@ impl Call {
             Event::ReofferConfirmed { ack, .. } => self.reoffer_confirmed(&ack),
             Event::ReofferCancelled { .. } => self.forget_offer(),
             Event::Ended { cause, .. } => self.dialog_ended(cause),
-            // Digits by INFO come with the in-band detectors, which have to tell one press from the other.
-            Event::Info { .. } => {}
+            Event::Info { request, .. } => self.informed(&request),
             // The driver makes a call of it before there is one to tell; the others belong to outbound calls.
             Event::Incoming { .. }
             | Event::Provisional { .. }
@@ -287,6 +290,7 @@ impl Call {
     /// Tells the leg what was agreed on, and the session when that puts the call on hold or takes it off.
     fn renegotiate(&mut self, agreed: Negotiated) {
         let held = !agreed.direction.sends();
+        self.digits_in_audio = agreed.telephone_event.is_some();
         self.outputs
             .push_back(Output::Renegotiate(Box::new(agreed)));
         if held != self.held {
@@ -302,6 +306,17 @@ impl Call {
     fn forget_offer(&mut self) {
         if let State::Talking { offered } = &mut self.state {
             *offered = None;
+        }
+    }
+
+    /// An INFO, already answered. Some far ends send a press both ways: where digits come with the audio,
+    /// those by INFO are copies.
+    fn informed(&mut self, request: &Request) {
+        if !self.digits_in_audio
+            && let Some(digit) = dtmf_info::digit_in(request)
+        {
+            self.outputs
+                .push_back(Output::Tell(CallEvent::Digit(digit)));
         }
     }
 
@@ -370,6 +385,7 @@ impl Call {
 
     fn open(&mut self, negotiated: &Negotiated) {
         self.session_open = true;
+        self.digits_in_audio = negotiated.telephone_event.is_some();
         // What is queued for the caller is at this codec's rate: from now on only codecs of that rate
         // can be agreed on.
         let rate = negotiated.codec.sample_rate_hz();

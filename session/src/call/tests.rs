@@ -340,3 +340,31 @@ fn a_session_that_ends_by_itself_does_not_leave_the_caller_in_silence() {
         "{outputs:?}"
     );
 }
+
+fn info(call: &mut Call, key: char) {
+    let text = String::from_utf8(request("INFO", &key.to_string()).to_bytes()).expect("text");
+    let text = text.replace("application/sdp", "application/dtmf");
+    let Ok(Some(Message::Request(request))) = parse_datagram(text.as_bytes()) else {
+        panic!("{text}")
+    };
+    call.handle_sip(Event::Info {
+        id: call.invite(),
+        request,
+    });
+}
+
+#[test]
+fn a_digit_by_info_reaches_the_session_only_where_none_come_with_the_audio() {
+    let (mut call, _) = call_with(&offer("0", ""));
+    confirm(&mut call, request("ACK", ""));
+    drain(&mut call);
+    info(&mut call, '0');
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::Tell(CallEvent::Digit(digit))] if digit.as_char() == '0'),
+        "{outputs:?}"
+    );
+    let mut with_events = talking();
+    info(&mut with_events, '0');
+    assert!(drain(&mut with_events).is_empty());
+}

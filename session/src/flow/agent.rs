@@ -17,7 +17,7 @@ use super::{DigitString, Flow, Prompt};
 use crate::agent::{Agent, AgentError, UserTurn};
 use crate::agent_session::{
     CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions,
-    SessionHandle, UtteranceFailure, UtteranceHandle,
+    SessionHandle, UtteranceFailure, UtteranceHandle, UtteranceId,
 };
 use crate::provider::Audio;
 
@@ -61,13 +61,14 @@ impl FlowAgent {
             let actions = conversation.handle(input);
             debug!(call_id = %session.facts().call_id, step = conversation.at().as_str(), "flow");
             let mut collection = None;
+            let mut last_said = None;
             for action in actions {
                 match action {
                     Action::Say {
                         prompt,
                         after,
                         interruptible,
-                    } => self.say(session, prompt, after, interruptible),
+                    } => last_said = self.say(session, prompt, after, interruptible),
                     Action::Expect(grammar) => session.expect(grammar).await,
                     Action::HangUp { silent: true } => session.hangup(EndCause::CallerSilent).await,
                     Action::HangUp { silent: false } => session.hangup(EndCause::AgentHungUp).await,
@@ -79,12 +80,18 @@ impl FlowAgent {
             }
             drop(conversation);
             if let Some((what, patience)) = collection {
-                next = self.collect(session, what, patience).await;
+                next = self.collect(session, what, patience, last_said).await;
             }
         }
     }
 
-    fn say(&self, session: &SessionHandle, prompt: Prompt, after: bool, interruptible: bool) {
+    fn say(
+        &self,
+        session: &SessionHandle,
+        prompt: Prompt,
+        after: bool,
+        interruptible: bool,
+    ) -> Option<UtteranceId> {
         let queue = if after {
             QueueMode::After
         } else {
@@ -117,14 +124,16 @@ impl FlowAgent {
                     file = prompt.recording(),
                     "a recording that is neither there nor written out is skipped"
                 );
-                return;
+                return None;
             }
         };
+        let id = utterance.id();
         tokio::spawn(watch(
             session.clone(),
             utterance,
             Arc::clone(&self.failures),
         ));
+        Some(id)
     }
 
     /// Collects a string of digits; `None` when the call is ending or something else collects now.
@@ -133,11 +142,12 @@ impl FlowAgent {
         session: &SessionHandle,
         what: DigitString,
         patience: Duration,
+        prompt: Option<UtteranceId>,
     ) -> Option<Input> {
         session.set_wake_up(None).await;
         let collected = session
             .collect(CollectOptions {
-                prompt: None,
+                after: prompt,
                 min: what.min,
                 max: what.max,
                 terminator: what.terminator,

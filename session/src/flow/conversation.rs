@@ -117,7 +117,11 @@ impl Conversation {
                 self.enter(&collection.then, &mut breath);
             }
             (Input::Silent, Next::Choose(_) | Next::Collect(_)) => self.silent(step, &mut breath),
-            (Input::SilentToTheEnd, _) => self.leave(step.on_silence.as_ref(), true, &mut breath),
+            (Input::SilentToTheEnd, _) => {
+                // The session will not wake us again: only an exit that hangs up by itself is taken.
+                let exit = step.on_silence.as_ref().filter(|exit| flow.hangs_up(exit));
+                self.leave(exit, true, &mut breath);
+            }
             // Meant for a step that was left since: speech and digits cross transitions.
             (
                 Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
@@ -226,6 +230,15 @@ impl Flow {
         self.steps
             .get(name)
             .expect("a parsed flow has every step it names")
+    }
+
+    /// Whether a step leads to the call's end without waiting for the caller.
+    fn hangs_up(&self, name: &StepName) -> bool {
+        match &self.step(name).next {
+            Next::Then(then) => self.hangs_up(then),
+            Next::HangUp => true,
+            Next::Choose(_) | Next::Collect(_) => false,
+        }
     }
 }
 

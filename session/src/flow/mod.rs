@@ -90,6 +90,15 @@ impl Flow {
         self.silence_after
     }
 
+    /// The same flow with another patience, in place of the file's `silence_s`.
+    #[must_use]
+    pub fn with_silence_after(self, silence_after: Duration) -> Self {
+        Self {
+            silence_after,
+            ..self
+        }
+    }
+
     /// How often the flow asks again at one step before it gives up.
     #[must_use]
     pub fn retries(&self) -> u32 {
@@ -116,6 +125,18 @@ impl Flow {
         self.steps
             .iter()
             .filter_map(|(name, step)| Some((name, step.grammar()?)))
+    }
+
+    /// Where a phrase leads at a step, `None` where the step does not expect it.
+    #[must_use]
+    pub fn leads_to(&self, step: &StepName, phrase: &str) -> Option<&StepName> {
+        let Next::Choose(branches) = &self.steps.get(step)?.next else {
+            return None;
+        };
+        let branch = branches
+            .iter()
+            .find(|branch| branch.phrases.iter().any(|known| known == phrase))?;
+        Some(&branch.then)
     }
 
     /// A mistake for every word that the recogniser does not know, at the phrase that has it.

@@ -12,15 +12,8 @@ use super::table::{Mistakes, Reader, TextOrTable};
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName, check};
 
 /// What counts as yes and as no. Digits as well: 1 and 2.
-const YES: [&str; 6] = [
-    "yes",
-    "yes please",
-    "yeah",
-    "correct",
-    "that is right",
-    "that's right",
-];
-const NO: [&str; 5] = ["no", "no thank you", "no thanks", "nope", "that is wrong"];
+const YES: [&str; 5] = ["yes", "yes please", "yeah", "correct", "that's right"];
+const NO: [&str; 3] = ["no", "no thank you", "no thanks"];
 
 /// Longest phrase, in words, and most phrases of one step: what a recogniser takes in its stride.
 const LONGEST_PHRASE: usize = 12;

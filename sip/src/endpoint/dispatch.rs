@@ -10,7 +10,8 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Event, Flow, arrival::Arrival};
+use super::{Endpoint, Event, Flow};
+use crate::ua_core::arrival::Arrival;
 use crate::{
     dialog::{Dialog, tag_to},
     invite::{Incoming, Invite, PendingInvite, Place},

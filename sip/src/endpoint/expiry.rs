@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Flow, timers::Alarm};
+use super::{Endpoint, Flow};
 use crate::transaction::{
     Failure, Timer, invite_client, invite_server, non_invite_client, non_invite_server,
     table::{ClientMachine, ClientRole, ServerMachine, TransactionId},
 };
+use crate::ua_core::timers::Alarm;
 
 impl Endpoint {
     /// Lets every timer fire that is due, up to [`Limits::timers_per_call`](super::Limits::timers_per_call); when more are due,

@@ -10,35 +10,29 @@
 //! The caller hands in datagrams, commands and the time, and drains [`Endpoint::poll_output`] after
 //! each call. Which calls to take, what to say and where a name resolves to are the caller's.
 
-mod answers;
-pub(crate) mod arrival;
-mod config;
-pub(crate) mod core;
 mod dispatch;
-mod event;
 mod expiry;
-mod flow;
-pub(crate) mod identifiers;
 mod refusals;
-mod requests;
 mod responses;
-mod timers;
 
 use std::time::Instant;
 
-pub use config::{EndpointConfig, HostPort, Limits, Timers};
-pub use event::{
-    Body, EndCause, EndpointStatistics, Event, ExtraHeaders, InviteId, Misuse, OutgoingInvite,
-    Output, Overloaded,
+pub use crate::{
+    flow::{Flow, Transport},
+    identifiers::InviteId,
+    ua_core::{
+        Body, EndCause, EndpointConfig, EndpointStatistics, Event, ExtraHeaders, HostPort, Limits,
+        Misuse, OutgoingInvite, Output, Overloaded, Timers,
+    },
 };
-pub use flow::{Flow, Transport};
 
-use self::{core::Core, identifiers::SeededMap};
 use crate::{
     dialog::DialogId,
+    identifiers::SeededMap,
     invite::{ALLOW, Invite, Outgoing, Place},
     message::{CSeq, Method, Request, StatusCode},
     transaction::table::ClientRole,
+    ua_core::Core,
 };
 
 /// Every transaction, dialog and call of one SIP user agent.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{arrival::Arrival, core::Core};
+use crate::ua_core::{Core, arrival::Arrival};
 use crate::{
     invite::ALLOW,
     message::{Method, StatusCode},

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::Dialog,
-    endpoint::{Body, EndCause, ExtraHeaders, arrival::Arrival, core::Core},
     message::{Message, Request, StatusCode},
+    ua_core::{Body, Core, EndCause, ExtraHeaders, arrival::Arrival},
 };
 
 use super::{
-    InviteTimer, Place, State,
+    Place, State,
     established::Established,
     finish,
     pending::PendingInvite,

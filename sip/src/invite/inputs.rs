@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use super::{ALLOW, Invite, InviteTimer, Place, State};
+use super::{ALLOW, Invite, Place, State};
+use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::OutOfOrder,
-    endpoint::{EndCause, Event, arrival::Arrival, core::Core},
     message::{Method, Request, Response, StatusCode},
     transaction::{Failure, table::TransactionId},
+    ua_core::{Core, EndCause, Event, arrival::Arrival},
 };
 
 /// The bodies of INFO we take: both ways in which gateways send digits.

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{Place, State, finish};
 use crate::{
     dialog::Dialog,
-    endpoint::{EndCause, arrival::Arrival, core::Core},
     message::{Message, Response, StatusCode},
+    ua_core::{Core, EndCause, arrival::Arrival},
 };
 
 /// The state.

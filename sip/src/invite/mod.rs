@@ -26,41 +26,16 @@ use std::time::Instant;
 
 use crate::{
     dialog::DialogId,
-    endpoint::{Body, EndCause, Event, ExtraHeaders, Flow, InviteId, Misuse, core::Core},
+    flow::Flow,
+    identifiers::InviteId,
     message::{Headers, Message, StatusCode},
+    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, Misuse},
 };
 use established::Established;
 pub(crate) use incoming::Incoming;
 use leaving::Leaving;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use pending::PendingInvite;
-
-/// The timers of a usage. Those about one INVITE carry its CSeq number, so that one which outlived
-/// its INVITE is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InviteTimer {
-    /// Say again that it rings (RFC 3261 13.3.1.1).
-    RepeatProvisional,
-    /// Send the 2xx again (RFC 3261 13.3.1.4).
-    RepeatSuccess {
-        /// Which.
-        cseq: u32,
-    },
-    /// The 2xx was never acknowledged.
-    AckDeadline {
-        /// Which.
-        cseq: u32,
-    },
-    /// The far end said nothing for too long while ringing.
-    RingLimit,
-    /// CANCEL had no effect on the INVITE (RFC 3261 9.1).
-    CancelDeadline,
-    /// The wait after 491 is over (RFC 3261 14.1).
-    GlareOver {
-        /// Of the re-INVITE that was refused.
-        cseq: u32,
-    },
-}
 
 /// Which usage, and the path to its far end.
 #[derive(Clone, Copy, Debug)]

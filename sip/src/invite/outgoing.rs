@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::{Dialog, DialogId, OutOfOrder},
-    endpoint::{EndCause, Event, arrival::Arrival, core::Core},
     message::{Message, Response, StatusCode},
     transaction::table::{ClientRole, TransactionId},
+    ua_core::{Core, EndCause, Event, arrival::Arrival},
 };
 
-use super::{InviteTimer, Place, State, established::Established, finish};
+use super::{Place, State, established::Established, finish};
 
 /// A forking proxy makes an early dialog for each phone that rings; further ones are not kept,
 /// which only costs them requests before the answer.

@@ -2,9 +2,9 @@
 
 use crate::{
     dialog::{sole_contact, tag_to},
-    endpoint::{Body, ExtraHeaders, arrival::Arrival, core::Core},
     message::{Response, StatusCode, Uri},
     transaction::table::TransactionId,
+    ua_core::{Body, Core, ExtraHeaders, arrival::Arrival},
 };
 
 use super::{ALLOW, attach};

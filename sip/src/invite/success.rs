@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{endpoint::core::Core, message::Response, transaction::table::TransactionId};
+use crate::ua_core::timers::InviteTimer;
+use crate::{message::Response, transaction::table::TransactionId, ua_core::Core};
 
-use super::{InviteTimer, Place};
+use super::Place;
 
 /// A 2xx without its ACK.
 #[derive(Debug)]

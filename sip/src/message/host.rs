@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::lexer::{Malformed, malformed, trim};
-use super::uri::write_escaped;
+use super::lexer::{Malformed, malformed, trim, write_escaped};
 
 /// The host of a URI or of a Via.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 //! Everything works on borrowed text and allocates nothing.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// A piece of a message that does not follow its grammar. Names the element, never its content,
 /// so that it can be logged.
@@ -135,6 +136,21 @@ fn find_outside(text: &str, wanted: impl Fn(u8) -> bool) -> Option<usize> {
         };
     }
     None
+}
+
+/// Writes a URI's part; what could end the URI becomes a percent escape. Escapes already there stay.
+pub(super) fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut rest = text;
+    while let Some(index) = rest.bytes().position(ends_a_uri) {
+        write!(out, "{}%{:02X}", &rest[..index], rest.as_bytes()[index])?;
+        // Such a byte is ASCII, so a character boundary follows it.
+        rest = &rest[index + 1..];
+    }
+    out.write_str(rest)
+}
+
+pub(super) const fn ends_a_uri(byte: u8) -> bool {
+    byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"')
 }
 
 #[cfg(test)]

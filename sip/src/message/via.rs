@@ -5,9 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::host::{Host, HostRef, parse_port, scan_host_port};
-use super::lexer::{Malformed, is_token, malformed, trim};
+use super::lexer::{Malformed, is_token, malformed, trim, write_escaped};
 use super::parameters::{ParameterScanner, Parameters, Place};
-use super::uri::write_escaped;
 
 /// One hop: `SIP/2.0/UDP host:port;parameters`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    endpoint::identifiers::MAGIC_COOKIE,
+    identifiers::MAGIC_COOKIE,
     message::{Method, Via},
 };
 

@@ -7,7 +7,7 @@
 //! ```text
 //! request  → key → table → machine ── pass_up ──► endpoint (the transaction user)
 //! response → key → table → machine ── transmit ─► flow
-//!                               └──── arm ──────► endpoint::timers
+//!                               └──── arm ──────► ua_core::timers
 //! ```
 //!
 //! A timer that fires in a state which does not know it is ignored, so nobody ever has to disarm

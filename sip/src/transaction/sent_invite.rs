@@ -1,7 +1,7 @@
 //! An INVITE of ours and the requests that are made of it hop by hop.
 
 use crate::{
-    endpoint::Flow,
+    flow::Flow,
     message::{CSeq, Method, Request, Response},
 };
 

@@ -10,8 +10,9 @@ use super::{
     non_invite_server::NonInviteServer,
     sent_invite::SentInvite,
 };
-use crate::endpoint::{
-    Flow, InviteId,
+use crate::{
+    flow::Flow,
+    identifiers::InviteId,
     identifiers::{Identifiers, SeededMap},
 };
 

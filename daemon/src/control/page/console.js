@@ -7,7 +7,7 @@ const columns = [
   ["Trunk", (call) => call.trunk],
   ["Agent", (call) => call.agent],
   ["State", (call) => call.state],
-  ["Since", (call) => duration(call.duration_ms)],
+  ["Duration", (call) => duration(call.duration_ms)],
   ["Id", (call) => call.id],
 ];
 
@@ -28,8 +28,11 @@ function duration(milliseconds) {
 
 function newRow() {
   const row = document.createElement("tr");
+  // On a phone rows are not laid out as a table's; to a screen reader they stay one.
+  row.setAttribute("role", "row");
   for (const [label] of columns) {
     const cell = document.createElement("td");
+    cell.setAttribute("role", "cell");
     cell.dataset.label = label;
     cell.className = label.toLowerCase();
     row.append(cell);

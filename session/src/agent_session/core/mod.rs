@@ -266,6 +266,7 @@ impl Session {
     /// The call changed.
     pub(super) fn handle_call_event(&mut self, event: CallEvent, now: Instant) {
         match event {
+            CallEvent::Digit(digit) => self.caller_pressed(digit, now),
             CallEvent::Answered => self.answered(now),
             CallEvent::Confirmed => self.confirmed(now),
             CallEvent::Held => self.set_on_hold(true, now),

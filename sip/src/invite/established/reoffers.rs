@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::Established;
+use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::sole_contact,
-    endpoint::{Body, EndCause, Event, ExtraHeaders, Misuse, arrival::Arrival, core::Core},
     invite::{
-        ALLOW, InviteTimer, Place, State, attach,
+        ALLOW, Place, State, attach,
         pending::PendingInvite,
         success::{Purpose, UnackedSuccess},
     },
     message::{Method, Response, StatusCode},
     transaction::table::{ClientRole, ServerInvite, TransactionId},
+    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, Misuse, arrival::Arrival},
 };
 
 /// How often a re-INVITE of ours that meets 491 is sent again before we take no for an answer.

@@ -9,11 +9,37 @@ use std::{
     time::Instant,
 };
 
-use super::InviteId;
 use crate::{
-    invite::InviteTimer,
+    identifiers::InviteId,
     transaction::{Timer, table::TransactionId},
 };
+
+/// The timers of a usage. Those about one INVITE carry its CSeq number, so that one which outlived
+/// its INVITE is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InviteTimer {
+    /// Say again that it rings (RFC 3261 13.3.1.1).
+    RepeatProvisional,
+    /// Send the 2xx again (RFC 3261 13.3.1.4).
+    RepeatSuccess {
+        /// Which.
+        cseq: u32,
+    },
+    /// The 2xx was never acknowledged.
+    AckDeadline {
+        /// Which.
+        cseq: u32,
+    },
+    /// The far end said nothing for too long while ringing.
+    RingLimit,
+    /// CANCEL had no effect on the INVITE (RFC 3261 9.1).
+    CancelDeadline,
+    /// The wait after 491 is over (RFC 3261 14.1).
+    GlareOver {
+        /// Of the re-INVITE that was refused.
+        cseq: u32,
+    },
+}
 
 /// Who hears of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

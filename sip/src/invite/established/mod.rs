@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use crate::{
     dialog::Dialog,
-    endpoint::{Body, EndCause, Event, ExtraHeaders, arrival::Arrival, core::Core},
     message::{Message, Method, StatusCode},
     transaction::table::ClientRole,
+    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, arrival::Arrival},
 };
 
 use super::{

@@ -1,19 +1,8 @@
 //! What an endpoint says to its caller, and what it is told.
 
-use std::fmt;
-
-use super::Flow;
+use crate::flow::Flow;
+use crate::identifiers::InviteId;
 use crate::message::{Message, NameAddr, Request, Response, StatusCode, Uri};
-
-/// One INVITE usage, incoming or outgoing: a call attempt and the dialog it makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InviteId(pub(crate) u64);
-
-impl fmt::Display for InviteId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invite-{}", self.0)
-    }
-}
 
 /// A body and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

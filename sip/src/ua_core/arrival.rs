@@ -1,6 +1,6 @@
 //! A request as it arrived, with what everyone asks of it read once.
 
-use super::Flow;
+use crate::flow::Flow;
 use crate::{
     dialog::DialogId,
     message::{Malformed, Request},

@@ -14,14 +14,24 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    EndpointConfig, EndpointStatistics, Event, Flow, InviteId, Output,
-    identifiers::{Identifiers, SeededMap},
-    timers::{Alarm, TimerQueue},
+mod answers;
+pub(crate) mod arrival;
+mod config;
+mod event;
+mod requests;
+pub(crate) mod timers;
+
+pub use config::{EndpointConfig, HostPort, Limits, Timers};
+pub use event::{
+    Body, EndCause, EndpointStatistics, Event, ExtraHeaders, Misuse, OutgoingInvite, Output,
+    Overloaded,
 };
+
+use self::timers::{Alarm, InviteTimer, TimerQueue};
 use crate::{
     dialog::{Dialog, DialogId},
-    invite::InviteTimer,
+    flow::Flow,
+    identifiers::{Identifiers, InviteId, SeededMap},
     transaction::{
         Pace, Step, Timer,
         key::MergeKey,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
-use super::{Flow, Transport};
+use crate::flow::{Flow, Transport};
 use crate::message::Host;
 pub use crate::transaction::Timers;
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write,
+    fmt::{self, Write},
     hash::{BuildHasher, DefaultHasher, Hasher},
 };
 
@@ -94,6 +94,16 @@ impl Identifiers {
     fn next(&mut self) -> u64 {
         self.counter += 1;
         self.hash.hash_one(("identifier", self.counter))
+    }
+}
+
+/// One INVITE usage, incoming or outgoing: a call attempt and the dialog it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InviteId(pub(crate) u64);
+
+impl fmt::Display for InviteId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "invite-{}", self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{arrival::Arrival, core::Core};
+use super::{Core, arrival::Arrival};
 use crate::{
     dialog::tag_to,
     message::{Method, Response, StatusCode},

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{ExtraHeaders, Flow, core::Core};
+use super::{Core, ExtraHeaders};
+use crate::flow::Flow;
 use crate::{
     dialog::Dialog,
     message::{Method, Request},

@@ -7,10 +7,9 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::host::{Host, HostRef, scan_host_port};
-use super::lexer::{Malformed, malformed};
-use equivalence::unescape;
-
+use super::lexer::{Malformed, ends_a_uri, malformed, write_escaped};
 use super::parameters::{ParameterScanner, Parameters, Place};
+use equivalence::unescape;
 
 /// The longest URI that is read, in bytes.
 pub const MAX_URI_BYTES: usize = 2 * 1024;
@@ -315,21 +314,6 @@ fn is_scheme(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-}
-
-const fn ends_a_uri(byte: u8) -> bool {
-    byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"')
-}
-
-/// Writes a URI's part; what could end the URI becomes a percent escape. Escapes already there stay.
-pub(super) fn write_escaped(out: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let mut rest = text;
-    while let Some(index) = rest.bytes().position(ends_a_uri) {
-        write!(out, "{}%{:02X}", &rest[..index], rest.as_bytes()[index])?;
-        // Such a byte is ASCII, so a character boundary follows it.
-        rest = &rest[index + 1..];
-    }
-    out.write_str(rest)
 }
 
 #[cfg(test)]

@@ -1,0 +1,164 @@
+//! The front desk on a real session, with a scripted caller, voice and recogniser, in virtual time.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_session::agent_session::{CallRequest, EndCause, Providers, Speaker, Transcript};
+use offhook_session::flow::{Flow, FlowAgent};
+use support::{Act, Call, Recogniser, config, providers};
+use tokio::time::{sleep, timeout};
+
+const FRONT_DESK: &str = include_str!("../../deploy/flows/front-desk.toml");
+
+const COLLECT: &str = r#"
+start = "number"
+silence_s = 5
+[step.number]
+say = "Your number please, then hash."
+collect = { name = "number", min = 3, max = 8 }
+then = "thanks"
+[step.thanks]
+say = "You keyed {number}."
+then = "end"
+[step.end]
+say = "Goodbye."
+hangup = true
+"#;
+
+async fn call(flow: &str, providers: Providers, script: &[Act]) -> Call {
+    let flow = Arc::new(Flow::parse(flow).unwrap());
+    let agent = Arc::new(FlowAgent::new(flow, Arc::default()));
+    Call::start(config(), agent, providers, script).await
+}
+
+/// Waits for the hang-up and says why it came.
+async fn end(call: &mut Call) -> EndCause {
+    let request = timeout(Duration::from_secs(300), call.requests.recv()).await;
+    match request.unwrap().unwrap() {
+        CallRequest::HangUp { reason } => reason.cause,
+    }
+}
+
+/// Lets the call go on to its end: why it ended, and what the agent said.
+async fn whole(mut call: Call) -> (EndCause, Vec<String>) {
+    let cause = end(&mut call).await;
+    let report = call.task.await.unwrap();
+    (cause, lines(&report.transcript, Speaker::Agent))
+}
+
+fn lines(transcript: &Transcript, who: Speaker) -> Vec<String> {
+    let lines = transcript.entries().iter().filter(|entry| entry.who == who);
+    lines.map(|entry| entry.text.expose().clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_speaks_and_presses_keys_is_led_to_the_end() {
+    let recogniser = Recogniser::answering(&[Some("opening hours"), Some("no")]);
+    let script = [
+        Act::Speaks(12_000, 13_000),
+        // Past the opening hours and the question after them.
+        Act::Speaks(24_000, 24_600),
+    ];
+    let mut call = call(FRONT_DESK, providers(Some(recogniser)), &script).await;
+    sleep(Duration::from_secs(26)).await;
+    let transcript = call.session.transcript().await;
+    assert_eq!(lines(&transcript, Speaker::Caller), ["opening hours", "no"]);
+    let agent = lines(&transcript, Speaker::Agent);
+    assert!(
+        agent[0].starts_with("Hello, this is the front desk."),
+        "{agent:?}"
+    );
+    assert!(agent[1].starts_with("We are open"), "{agent:?}");
+    assert_eq!(agent[2], "Is there anything else?");
+    assert_eq!(end(&mut call).await, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digit_cuts_the_menu_short_and_leads_on() {
+    let mut call = call(FRONT_DESK, providers(None), &[Act::Presses(2_000, '1')]).await;
+    sleep(Duration::from_secs(4)).await;
+    let agent = lines(&call.session.transcript().await, Speaker::Agent);
+    assert!(agent[0].len() < 60, "{agent:?}");
+    // Silent from here on: asked about it twice, then let go by the exit of that step.
+    assert_eq!(end(&mut call).await, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_caller_is_asked_twice_and_let_go() {
+    let mut call = call(FRONT_DESK, providers(None), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_not_understood_is_asked_again_and_let_go_at_last() {
+    let recogniser = Recogniser::answering(&[None, None, None]);
+    let script = [
+        Act::Speaks(12_000, 13_000),
+        Act::Speaks(22_000, 23_000),
+        Act::Speaks(32_000, 33_000),
+    ];
+    let call = call(FRONT_DESK, providers(Some(recogniser)), &script).await;
+    let (cause, agent) = whole(call).await;
+    let asked_again = agent
+        .iter()
+        .filter(|line| line.starts_with("Sorry, I did not get that."));
+    assert_eq!(asked_again.count(), 2, "{agent:?}");
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn digits_keyed_during_the_prompt_are_collected_and_read_back() {
+    let script = [
+        Act::Presses(1_000, '4'),
+        Act::Presses(1_500, '0'),
+        Act::Presses(2_000, '7'),
+        Act::Presses(2_500, '#'),
+    ];
+    let call = call(COLLECT, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    assert_eq!(agent[1..], ["You keyed 4 0 7.", "Goodbye."]);
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
+    // The prompt lasts 1.5 s; a digit 4.5 s after its end is still in time.
+    let script = [
+        Act::Presses(6_200, '4'),
+        Act::Presses(6_700, '0'),
+        Act::Presses(7_200, '7'),
+        Act::Presses(7_700, '#'),
+    ];
+    let call = call(COLLECT, providers(None), &script).await;
+    let (_, agent) = whole(call).await;
+    assert!(agent.contains(&"You keyed 4 0 7.".to_owned()), "{agent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_keys_nothing_at_all_is_let_go() {
+    let mut call = call(COLLECT, providers(None), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_voice_the_call_ends_with_a_tone_and_as_a_fault() {
+    let mut call = call(FRONT_DESK, Providers::default(), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::Fault);
+    assert!(call.sent_ms(1) >= 900, "{}", call.sent_ms(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_that_keeps_failing_ends_the_call_as_a_fault() {
+    let flow = FRONT_DESK
+        .replace("Hello, this is the front desk.", "This panics.")
+        .replace("Sorry, I did not get that.", "This panics.")
+        .replace(
+            "Please say opening hours",
+            "This panics. Please say opening hours",
+        )
+        .replace("Are you still there?", "This panics too.");
+    let mut call = call(&flow, providers(None), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::Fault);
+}
