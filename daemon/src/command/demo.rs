@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::{Exit, run};
-use crate::config::{Config, Host, Layers};
+use super::Exit;
+use super::ready::Ready;
+use crate::config::{Config, Layers};
 use crate::demo;
 use crate::listeners::{Listeners, TakenPort};
 use crate::service::{self, Service};
-use crate::telemetry::Telemetry;
 
 const CONFIGURATION: &str = include_str!("demo.toml");
 const SIP_PORT: u16 = 5060;
@@ -61,36 +61,25 @@ fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Exit {
-    let (config, warnings) = match Config::read(&arguments.layers(), &Host::this()) {
-        Ok(read) => read,
-        Err(findings) => {
-            eprint!("{findings}");
-            return Exit::Mistakes;
-        }
-    };
-    let telemetry = match Telemetry::start() {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("offhook: {error}");
-            return Exit::Failed;
-        }
-    };
-    let listeners = match Listeners::bind(&config, TakenPort::UseNextFree) {
-        Ok(listeners) => listeners,
-        Err(error) => {
-            eprintln!("offhook: {error}");
-            return Exit::AddressUnavailable;
-        }
+    let ready = match Ready::make(&arguments.layers(), TakenPort::UseNextFree) {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
     };
     if arguments.call {
-        return call(config, listeners, &telemetry);
+        return call(ready);
     }
-    print!("{}", instructions(&config, &listeners));
-    run::serve(config, &warnings, listeners, &telemetry)
+    print!("{}", instructions(&ready.config, &ready.listeners));
+    ready.serve()
 }
 
 /// Starts the daemon, lets the recorded caller call it, and keeps what came of it.
-fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
+fn call(ready: Ready) -> Exit {
+    let Ready {
+        config,
+        telemetry,
+        listeners,
+        ..
+    } = ready;
     let Some(target) = listeners.sip_addresses().next() else {
         eprintln!("offhook: nothing to call: sip.listen is empty");
         return Exit::Failed;
@@ -105,7 +94,7 @@ fn call(config: Config, listeners: Listeners, telemetry: &Telemetry) -> Exit {
         .and_then(|runtime| {
             runtime.block_on(async {
                 let (sender, mut finished) = mpsc::channel(FINISHED_CALLS);
-                let service = Service::start(config, listeners, telemetry, Some(sender))
+                let service = Service::start(config, listeners, &telemetry, Some(sender))
                     .map_err(|error| error.to_string())?;
                 println!(
                     "A recorded caller calls sip:front-desk@{target}; this takes about a minute."

@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod ready;
 mod run;
 
 use std::process::ExitCode;
