@@ -18,3 +18,4 @@ pub mod sessions;
 pub mod sip_driver;
 pub mod speech_worker;
 pub mod telemetry;
+mod udp;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use crate::config::Config;
+use crate::udp;
 
 /// How many ports above a taken one are tried.
 const PORTS_TRIED: u16 = 100;
@@ -75,8 +76,7 @@ impl Listeners {
         let mut sip_addresses = Vec::with_capacity(config.sip.listen.len());
         for wanted in &config.sip.listen {
             let (socket, bound) = bind_one("sip.listen", *wanted, taken, &mut moved, |address| {
-                let socket = UdpSocket::bind(address)?;
-                socket.set_nonblocking(true)?;
+                let socket = udp::bind(address)?;
                 let bound = socket.local_addr()?;
                 Ok((socket, bound))
             })?;
@@ -163,13 +163,11 @@ fn bind_one<T>(
 
 fn bind_any(key: &'static str, ip: IpAddr) -> Result<(), BindError> {
     let address = SocketAddr::new(ip, 0);
-    UdpSocket::bind(address)
-        .map(|_| ())
-        .map_err(|error| BindError {
-            key,
-            address,
-            error,
-        })
+    udp::bind(address).map(|_| ()).map_err(|error| BindError {
+        key,
+        address,
+        error,
+    })
 }
 
 #[cfg(test)]

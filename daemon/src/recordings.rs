@@ -114,13 +114,18 @@ impl Recordings {
 fn write_all(work: &Receiver<Work>) {
     let mut open: Vec<Open> = Vec::new();
     let mut deadline: Option<Instant> = None;
+    let mut next_round = Instant::now() + PERIOD;
     loop {
-        match work.recv_timeout(PERIOD) {
-            Ok(Work::Begin(recording)) => open.extend(begin(recording)),
+        match work.recv_deadline(next_round) {
+            Ok(Work::Begin(recording)) => {
+                open.extend(begin(recording));
+                continue;
+            }
             Ok(Work::Finish) => deadline = Some(Instant::now() + LAST_WORDS),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        next_round = Instant::now() + PERIOD;
         open = open.into_iter().filter_map(advance).collect();
         if deadline.is_some_and(|deadline| open.is_empty() || Instant::now() >= deadline) {
             return;

@@ -32,6 +32,8 @@ use crate::telemetry::service_manager::{ServiceManager, Watchdog};
 
 /// A signalling task that has not come round for so long stands still; it comes round every second.
 const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
+/// What a stop may take beyond the drain: last goodbyes, last writes.
+const STOPPING_EXTRA: Duration = Duration::from_secs(30);
 /// How often the media threads' counters are published.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -86,7 +88,6 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, ServiceError> {
 pub struct Service {
     config: Arc<Config>,
     health: Arc<Health>,
-    directory: Arc<CallDirectory>,
     manager: ServiceManager,
     _watchdog: Option<Watchdog>,
     media: Arc<MediaThreads>,
@@ -144,7 +145,7 @@ impl Service {
 
         let control = Control {
             health: Arc::clone(&health),
-            calls: Arc::clone(&directory),
+            calls: directory,
             metrics: telemetry.metrics.clone(),
         };
         let (stop_control, control_stopped) = oneshot::channel::<()>();
@@ -162,7 +163,6 @@ impl Service {
             signalling: tokio::spawn(signalling.run()),
             config,
             health,
-            directory,
             manager,
             _watchdog: watchdog,
             media,
@@ -192,7 +192,13 @@ impl Service {
                 _ = hang_up.recv() => {
                     tracing::warn!("reading the configuration again is not built yet; it stays as it was");
                 }
-                ended = &mut self.control => return ended_with(ended),
+                ended = &mut self.control => {
+                    // The least of our parts: calls are let go in order all the same.
+                    tracing::error!("the HTTP listener ended; the daemon drains");
+                    self.control = tokio::spawn(async { Ok(()) });
+                    self.stop().await?;
+                    return ended_with(ended);
+                }
                 _ = &mut self.signalling => return Err(ServiceError::Signalling),
             }
         }
@@ -205,10 +211,9 @@ impl Service {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn stop(self) -> Result<(), ServiceError> {
-        self.health.start_draining();
-        self.manager.stopping("draining");
         let timeout = self.config.drain.timeout;
-        tracing::info!(calls = self.directory.len(), ?timeout, "draining");
+        self.health.start_draining();
+        self.manager.stopping("draining", timeout + STOPPING_EXTRA);
         // A full queue empties within a turn; a task that is gone has nothing to drain.
         let _ = self.commands.send(Command::Drain { timeout }).await;
         let signalling = self.signalling.await;

@@ -60,6 +60,16 @@ impl DigitSender {
         }
     }
 
+    /// What was negotiated.
+    pub(crate) fn format(&self) -> Option<TelephoneEvent> {
+        self.format
+    }
+
+    /// Presses that are not sent to their end.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len() + usize::from(self.press.is_some())
+    }
+
     /// Queues a press of `duration_ms`, taken to the nearest of 40 to 1,300. `false` where no events
     /// were negotiated or too many presses wait.
     pub(crate) fn press(&mut self, digit: Digit, duration_ms: u32) -> bool {

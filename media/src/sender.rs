@@ -107,14 +107,18 @@ impl Sender {
         let mut other = Self::new(codec, self.next)?;
         other.marker_due = self.marker_due;
         other.unsent_digits = self.unsent_digits;
+        std::mem::swap(&mut other.digits, &mut self.digits);
         (other.packets, other.octets, other.failures) = (self.packets, self.octets, self.failures);
         *self = other;
         Ok(())
     }
 
-    /// How digits are sent from now on; presses that wait are dropped.
+    /// How digits are sent from now on. Where that changes, presses that wait are dropped and counted.
     pub fn set_telephone_event(&mut self, format: Option<TelephoneEvent>) {
-        self.digits = DigitSender::new(format);
+        if self.digits.format() != format {
+            self.unsent_digits += self.digits.waiting() as u64;
+            self.digits = DigitSender::new(format);
+        }
     }
 
     /// Presses a key, after those pressed before.

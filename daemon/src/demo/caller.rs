@@ -61,6 +61,8 @@ pub enum CallerError {
     TooLong(Duration, &'static str),
 }
 
+/// The user in the caller's own address, by which its call is known.
+pub(super) const USER: &str = "recorded-caller";
 /// Quiet on the agent's side after which it counts as finished.
 const AGENT_PAUSE: Duration = Duration::from_millis(900);
 /// The longest a call may take.
@@ -140,7 +142,7 @@ impl Caller {
         let invite = OutgoingInvite {
             flow,
             target: uri(format!("sip:{user}@{target}"))?,
-            from: NameAddr::new(uri(format!("sip:caller@{}", flow.local))?),
+            from: NameAddr::new(uri(format!("sip:{USER}@{}", flow.local))?),
             to: NameAddr::new(uri(format!("sip:{user}@{target}"))?),
             route: Vec::new(),
             extra: Vec::new(),

@@ -85,7 +85,7 @@ pub async fn call(
             planned,
         });
     }
-    let put_away = tokio::time::timeout(PUTTING_AWAY, finished.recv()).await;
+    let put_away = tokio::time::timeout(PUTTING_AWAY, ours(finished)).await;
     let finished = put_away.ok().flatten().ok_or(DemoError::NotPutAway)?;
     Ok(Keepsake {
         ladder: report.ladder,
@@ -93,6 +93,16 @@ pub async fn call(
         agent_turns: report.agent_turns,
         finished,
     })
+}
+
+/// The recorded caller's call; somebody else may be calling too.
+async fn ours(finished: &mut mpsc::Receiver<FinishedCall>) -> Option<FinishedCall> {
+    loop {
+        let call = finished.recv().await?;
+        if call.facts.from.expose() == caller::USER {
+            return Some(call);
+        }
+    }
 }
 
 /// Words and keys: every way of answering that front-desk knows.
@@ -122,6 +132,10 @@ impl Keepsake {
     /// # Errors
     /// [`DemoError::File`].
     pub fn save(&self, folder: &Path) -> Result<String, DemoError> {
+        std::fs::create_dir_all(folder).map_err(|error| DemoError::File {
+            path: folder.to_owned(),
+            error,
+        })?;
         let file = |name: &str, work: &dyn Fn(&Path) -> std::io::Result<()>| {
             let path = folder.join(name);
             work(&path).map_err(|error| DemoError::File {

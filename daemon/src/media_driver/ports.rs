@@ -22,12 +22,6 @@ impl RtpPorts {
         }
     }
 
-    /// How many ports are free, those in quarantine included.
-    #[must_use]
-    pub fn free(&self) -> usize {
-        self.free.len()
-    }
-
     /// The port that has rested longest, `None` when none has rested long enough.
     pub fn take(&mut self, now: Instant) -> Option<u16> {
         let (_, released) = self.free.front()?;

@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::udp;
+
 /// The largest datagram that is read whole; longer ones are cut and fail to parse. An RTP packet with
 /// 60 ms of anything we speak is far shorter.
 const DATAGRAM_BYTES: usize = 2_048;
@@ -31,8 +33,7 @@ impl RtpSocket {
     /// # Errors
     /// The kernel's.
     pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_nonblocking(true)?;
+        let socket = udp::bind(address)?;
         let on: libc::c_int = 1;
         // SAFETY: the descriptor is open, and the pointer and length describe one `c_int`.
         let result = unsafe {

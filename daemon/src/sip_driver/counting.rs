@@ -5,10 +5,12 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use offhook_media::leg::LegStatistics;
 use offhook_session::agent_session::EndReason;
+use offhook_sip::endpoint::EndpointStatistics;
 
 use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
-    ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, RTP_LOST, SIP_DROPPED, SIP_MESSAGES,
+    ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
+    SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS,
 };
 
 /// A datagram of somebody who may not speak to us.
@@ -54,7 +56,42 @@ pub(super) fn call_ended(trunk: &TrunkName, agent: &AgentName, reason: &EndReaso
         .increment(1);
 }
 
-/// A leg is closed: what its far end lost is added to the total.
+/// A leg is closed: what it lost is added to the totals, and a recording with holes is named.
 pub(super) fn leg_closed(statistics: &LegStatistics) {
     counter!(RTP_LOST).increment(statistics.receiver.lost);
+    for (what, lost) in [
+        ("recording_samples", statistics.recorder_lost_samples),
+        ("listener_samples", statistics.listener_dropped_samples),
+        ("leg_events", statistics.events_lost),
+        ("digits_out", statistics.unsent_digits),
+    ] {
+        if lost > 0 {
+            counter!(MEDIA_DROPPED, "what" => what).increment(lost);
+        }
+    }
+    counter!(RTP_REFUSED, "reason" => "elsewhere").increment(statistics.from_elsewhere);
+    counter!(RTP_REFUSED, "reason" => "malformed").increment(statistics.receiver.refused);
+    if statistics.recorder_lost_samples > 0 {
+        tracing::warn!(
+            samples = statistics.recorder_lost_samples,
+            "a recording has holes: the writer was too slow"
+        );
+    }
+}
+
+/// What the endpoint counted so far.
+pub(super) fn endpoint(statistics: &EndpointStatistics) {
+    for (reason, dropped) in [
+        ("malformed", statistics.parse_errors),
+        ("overloaded", statistics.overloaded),
+        ("backlog", statistics.backlog_drops),
+        ("stray_response", statistics.stray_responses),
+        ("stray_ack", statistics.stray_acks),
+    ] {
+        counter!(SIP_DROPPED, "reason" => reason).absolute(dropped);
+    }
+    counter!(SIP_RETRANSMISSIONS, "direction" => "in")
+        .absolute(statistics.retransmissions_received);
+    counter!(SIP_RETRANSMISSIONS, "direction" => "out").absolute(statistics.retransmissions_sent);
+    gauge!(SIP_TRANSACTIONS).set(statistics.transactions as f64);
 }

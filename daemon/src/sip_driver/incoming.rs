@@ -1,27 +1,23 @@
-//! From an INVITE to a call, and from a call to a leg and a session; and back to nothing.
+//! From an INVITE to a call: who it is for, whether there is room, and what the call is given.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use offhook_media::leg::{Leg, LegConfig};
 use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
-use offhook_session::agent_session::{
-    CallFacts, CallId, Direction, EndCause, EndReason, SessionReport,
-};
+use offhook_session::agent_session::{CallFacts, CallId, Direction};
 use offhook_session::call::admission::Refusal;
 use offhook_session::call::{Call, LegSettings, Provision};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::{Flow, InviteId};
-use offhook_sip::message::{Request, StatusCode};
+use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode, Uri};
 use tracing::info_span;
 
 use super::live_call::{Audio, LiveCall};
-use super::{FinishedCall, Signalling, counting};
+use super::{Signalling, counting};
 use crate::config::{AgentName, TrunkName};
 use crate::control::{CallState, LiveCall as DirectoryEntry};
-use crate::media_driver::{NewLeg, RtpSocket, bind_rtp};
-use crate::sessions::{NewSession, Sessions};
+use crate::media_driver::{RtpSocket, bind_rtp};
 
 /// What the configuration says about an INVITE.
 struct Destination {
@@ -69,10 +65,10 @@ impl Signalling {
             .config
             .trunk_for(flow.remote.ip())
             .ok_or(NoCall::NoRoute)?;
-        let user = request.uri.user().unwrap_or_default();
+        let user = user_of(&request.uri);
         let agent = self
             .config
-            .route(&trunk.name, user)
+            .route(&trunk.name, &user)
             .ok_or(NoCall::NoRoute)?;
         Ok(Destination {
             trunk: trunk.name.clone(),
@@ -115,8 +111,8 @@ impl Signalling {
         let facts = CallFacts {
             call_id: id.clone(),
             direction: Direction::Inbound,
-            from: Pii::new(party(request, "From")),
-            to: Pii::new(party(request, "To")),
+            from: Pii::new(party(request.headers.from_())),
+            to: Pii::new(party(request.headers.to())),
             trunk: Some(Arc::from(trunk.as_str())),
         };
         tracing::info!("call came in");
@@ -172,27 +168,6 @@ impl Signalling {
         }
     }
 
-    fn report_finished(
-        &self,
-        id: &CallId,
-        agent: &AgentName,
-        report: Option<SessionReport>,
-        reason: &EndReason,
-    ) {
-        let Some(finished) = &self.finished else {
-            return;
-        };
-        let call = FinishedCall {
-            id: id.clone(),
-            reason: reason.clone(),
-            transcript: report.map(|report| report.transcript).unwrap_or_default(),
-            recording: self.sessions.recording_of(agent, id),
-        };
-        if finished.try_send(call).is_err() {
-            tracing::debug!("nobody took what is left of a call");
-        }
-    }
-
     fn reject(
         &mut self,
         invite: InviteId,
@@ -203,87 +178,6 @@ impl Signalling {
         if let Err(misuse) = self.endpoint.reject(invite, status, headers, now) {
             tracing::debug!(%misuse, "a refusal came too late");
         }
-    }
-
-    /// Opens a call's leg and begins its session.
-    pub(super) fn open(&mut self, id: &CallId, config: LegConfig, now: Instant) {
-        let Some(live) = self.calls.get_mut(id) else {
-            return;
-        };
-        let Audio::Bound(socket) = std::mem::replace(&mut live.audio, Audio::Closed) else {
-            return;
-        };
-        let port = socket.local().port();
-        let sample_rate_hz = config.codec.sample_rate_hz();
-        let (events, leg_events) = Sessions::leg_event_queue();
-        let recording = self.sessions.record(&live.agent, id, sample_rate_hz);
-        let opened = Leg::new(config, now)
-            .map_err(|error| error.to_string())
-            .and_then(|mut leg| {
-                if let Some(ring) = recording {
-                    leg.attach_recorder(ring);
-                }
-                let new = NewLeg {
-                    leg: Box::new(leg),
-                    socket,
-                    events,
-                };
-                self.media.open(new).map_err(|full| full.to_string())
-            });
-        match opened {
-            Ok(line) => {
-                self.call_by_leg.insert(line.id(), id.clone());
-                let session = self.sessions.begin(NewSession {
-                    facts: live.facts.clone(),
-                    agent: &live.agent,
-                    line: line.clone(),
-                    leg_events,
-                    notices: self.session_notice_sender.clone(),
-                    sample_rate_hz,
-                    span: live.span.clone(),
-                });
-                live.session = session;
-                live.audio = Audio::Open(line);
-            }
-            Err(error) => {
-                self.ports.give_back(port, now);
-                tracing::error!(error, "a leg could not be opened; its call is ended");
-                live.call.hang_up(EndCause::Fault.into());
-            }
-        }
-    }
-
-    /// Closes a call's leg, or gives its port back where there was none yet.
-    pub(super) fn close_leg(&mut self, id: &CallId) {
-        let Some(live) = self.calls.get_mut(id) else {
-            return;
-        };
-        match std::mem::replace(&mut live.audio, Audio::Closed) {
-            Audio::Bound(socket) => self.ports.give_back(socket.local().port(), Instant::now()),
-            Audio::Open(line) => {
-                self.call_by_leg.remove(&line.id());
-                self.closing_ports.insert(line.id(), line.port());
-                if line.close().is_err() {
-                    self.unclosed.push(line);
-                }
-            }
-            Audio::Closed => {}
-        }
-    }
-
-    /// Forgets a call that is over.
-    pub(super) fn over(&mut self, id: &CallId, reason: &EndReason) {
-        self.close_leg(id);
-        let Some(live) = self.calls.remove(id) else {
-            return;
-        };
-        self.call_by_invite.remove(&live.call.invite());
-        self.admission.release();
-        self.directory.remove(id.as_str());
-        self.report_finished(id, &live.agent, live.report, reason);
-        counting::call_ended(&live.trunk, &live.agent, reason);
-        counting::calls_live(self.calls.len());
-        tracing::info!(%reason, sip_status = reason.sip_status, "call ended");
     }
 }
 
@@ -302,14 +196,39 @@ fn directory_entry(facts: &CallFacts, agent: &AgentName) -> DirectoryEntry {
     }
 }
 
-/// The user part of the address in From or To, as given; empty where there is none.
-fn party(request: &Request, header: &str) -> String {
-    let address = match header {
-        "From" => request.headers.from_(),
-        _ => request.headers.to(),
-    };
+/// Who is meant by an address: the user of a `sip:` URI without its escapes, the number of a `tel:` one;
+/// empty where there is neither.
+fn user_of(uri: &Uri) -> String {
+    match uri {
+        Uri::Sip(sip) => sip.user_unescaped().unwrap_or_default().into_owned(),
+        Uri::Other(other) if other.scheme().eq_ignore_ascii_case("tel") => other
+            .rest()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        Uri::Other(_) => String::new(),
+    }
+}
+
+/// The user in From or To; empty where the header cannot be read.
+fn party(address: Result<NameAddr, Malformed>) -> String {
     address
-        .ok()
-        .and_then(|address| address.uri.user().map(str::to_owned))
+        .map(|address| user_of(&address.uri))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_the_same_however_its_address_is_written() {
+        let user = |text| user_of(&Uri::parse(text).unwrap());
+        assert_eq!(user("sip:+4930123@192.0.2.1"), "+4930123");
+        assert_eq!(user("sip:%2B4930123@192.0.2.1"), "+4930123");
+        assert_eq!(user("tel:+4930123;phone-context=example.com"), "+4930123");
+        assert_eq!(user("sip:192.0.2.1"), "");
+        assert_eq!(user("urn:service:sos"), "");
+    }
 }

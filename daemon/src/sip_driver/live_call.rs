@@ -11,6 +11,9 @@ use tracing::Span;
 use crate::config::{AgentName, TrunkName};
 use crate::media_driver::{LegLine, RtpSocket};
 
+/// Places in a session's queue that digits leave free.
+const PLACES_KEPT: usize = 8;
+
 /// How a call's audio is provided for.
 #[derive(Debug)]
 pub(super) enum Audio {
@@ -41,12 +44,18 @@ pub(super) struct LiveCall {
 }
 
 impl LiveCall {
-    /// Tells the session. Few things are told in a call's life, so a full queue means a session that
-    /// does not run any more; its end is reported on its own.
+    /// Tells the session. Digits are many and can be lost; some places are kept for what cannot, of which
+    /// there are a handful in a call's life. A queue full of those belongs to a session that does not
+    /// run any more, whose end is reported on its own.
     pub(super) fn tell(&self, event: CallEvent) {
-        if let Some(session) = &self.session
-            && session.try_send(event).is_err()
-        {
+        let Some(session) = &self.session else {
+            return;
+        };
+        if matches!(event, CallEvent::Digit(_)) && session.capacity() < PLACES_KEPT {
+            tracing::debug!(
+                "a digit by INFO is lost: they come faster than the session takes them"
+            );
+        } else if session.try_send(event).is_err() {
             tracing::debug!("the session was told of the call after its own end");
         }
     }

@@ -15,7 +15,9 @@
 //! | notices of media threads | [`NOTICE_QUEUE`] | see `media_driver` |
 //! | commands | [`COMMAND_QUEUE`] | the sender waits |
 
+mod audio;
 mod counting;
+mod ending;
 mod incoming;
 mod live_call;
 mod sockets;
@@ -27,11 +29,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_session::agent_session::{CallEvent, CallId, EndCause, EndReason, Transcript};
+use offhook_session::agent_session::{
+    CallEvent, CallFacts, CallId, EndCause, EndReason, Transcript,
+};
 use offhook_session::call::Output as CallOutput;
 use offhook_session::call::admission::{Admission, AdmissionLimits};
 use offhook_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::config::Config;
@@ -52,8 +56,9 @@ pub const NOTICE_QUEUE: usize = 8_192;
 /// How many commands may wait.
 pub const COMMAND_QUEUE: usize = 64;
 
-/// How long hung-up calls get to say goodbye on the wire when the drain deadline has passed.
-const LAST_GOODBYES: Duration = Duration::from_secs(5);
+/// How long hung-up calls get for their goodbye on the wire and their agent's `on_exit` when the drain
+/// deadline has passed.
+const LAST_GOODBYES: Duration = Duration::from_secs(7);
 /// How many waiting messages of one queue are taken before the others get their turn.
 const TURN: usize = 256;
 /// How often the task shows that it lives, when nothing else wakes it.
@@ -67,20 +72,13 @@ pub enum Command {
         /// How long live calls may go on.
         timeout: Duration,
     },
-    /// End a call.
-    HangUp {
-        /// Which.
-        call: CallId,
-        /// Whether there was such a call.
-        found: oneshot::Sender<bool>,
-    },
 }
 
 /// What is left of a call.
 #[derive(Debug)]
 pub struct FinishedCall {
-    /// Which call.
-    pub id: CallId,
+    /// Which call, and between whom.
+    pub facts: CallFacts,
     /// Why it ended.
     pub reason: EndReason,
     /// What was said in it.
@@ -128,6 +126,8 @@ pub(crate) struct Signalling {
     commands: mpsc::Receiver<Command>,
     finished: Option<mpsc::Sender<FinishedCall>>,
     heartbeat: Heartbeat,
+    /// When the endpoint's figures are published again.
+    next_count: Instant,
     drain: Option<Drain>,
 }
 
@@ -171,6 +171,7 @@ impl Signalling {
             commands: parts.commands,
             finished: parts.finished,
             heartbeat: parts.heartbeat,
+            next_count: now,
             drain: None,
         }
     }
@@ -203,6 +204,10 @@ impl Signalling {
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
             self.heartbeat.beat(now);
+            if now >= self.next_count {
+                self.next_count = now + HEARTBEAT;
+                counting::endpoint(&self.endpoint.statistics());
+            }
         }
     }
 
@@ -302,8 +307,9 @@ impl Signalling {
                 now,
             ),
             CallOutput::Accept(body) => {
-                counting::answered(now.saturating_duration_since(live.arrived));
-                self.endpoint.accept(invite, Some(body), &[], now)
+                let took = now.saturating_duration_since(live.arrived);
+                let accepted = self.endpoint.accept(invite, Some(body), &[], now);
+                accepted.inspect(|()| counting::answered(took))
             }
             CallOutput::Reject { status, headers } => {
                 self.endpoint
@@ -383,14 +389,6 @@ impl Signalling {
     fn handle_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Drain { timeout }) => self.begin_drain(timeout),
-            Some(Command::HangUp { call, found }) => {
-                let known = self.calls.contains_key(&call);
-                self.on_call(&call, |live| {
-                    live.call.hang_up(EndCause::OperatorHungUp.into())
-                });
-                // Whoever asked may have left.
-                let _ = found.send(known);
-            }
             // Nobody is left who could command us: as if told to stop.
             None => self.begin_drain(Duration::ZERO),
         }
@@ -419,7 +417,7 @@ impl Signalling {
             return;
         }
         if drain.hung_up {
-            self.calls.clear();
+            self.abandon_calls();
             return;
         }
         self.drain = Some(Drain {

@@ -22,6 +22,14 @@ pub const SIP_DROPPED: &str = "offhook_sip_dropped_total";
 pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 /// RTP packets that never came.
 pub const RTP_LOST: &str = "offhook_rtp_lost_total";
+/// SIP messages that repeat one, by `direction`.
+pub const SIP_RETRANSMISSIONS: &str = "offhook_sip_retransmissions_total";
+/// SIP transactions that are live.
+pub const SIP_TRANSACTIONS: &str = "offhook_sip_transactions";
+/// RTP datagrams that never reached a call, by `reason`.
+pub const RTP_REFUSED: &str = "offhook_rtp_refused_total";
+/// What full queues of the media path lost, by `what`.
+pub const MEDIA_DROPPED: &str = "offhook_media_dropped_total";
 /// RTP packets the kernel refused to send.
 pub const RTP_SEND_FAILURES: &str = "offhook_rtp_send_failures_total";
 /// Frame slots a media thread was late for.
@@ -85,6 +93,10 @@ fn describe() {
     describe_counter!(SIP_DROPPED, "SIP datagrams dropped.");
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
+    describe_counter!(SIP_RETRANSMISSIONS, "SIP messages that repeat one.");
+    describe_gauge!(SIP_TRANSACTIONS, "SIP transactions that are live.");
+    describe_counter!(RTP_REFUSED, "RTP datagrams that never reached a call.");
+    describe_counter!(MEDIA_DROPPED, "What full queues of the media path lost.");
     describe_counter!(RTP_SEND_FAILURES, "RTP packets the kernel refused to send.");
     describe_counter!(MEDIA_LATE_TICKS, "Frame slots a media thread was late for.");
     describe_counter!(

@@ -20,22 +20,15 @@ impl ServiceManager {
         send(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// What `systemctl status` shows.
-    pub fn status(self, status: &str) {
-        send(&[NotifyState::Status(status)]);
-    }
-
-    /// No new calls; the end comes when the live ones have ended.
-    pub fn stopping(self, status: &str) {
-        send(&[NotifyState::Stopping, NotifyState::Status(status)]);
-    }
-
-    /// The configuration is being read again; to be followed by [`Self::ready`].
-    pub fn reloading(self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => send(&[NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!(%error, "the service manager is not told of the reload"),
-        }
+    /// No new calls; the end comes when the live ones have ended, within `at_most`, which the service
+    /// manager is asked to wait even where its own patience is shorter.
+    pub fn stopping(self, status: &str, at_most: Duration) {
+        let microseconds = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
+        send(&[
+            NotifyState::Stopping,
+            NotifyState::Status(status),
+            NotifyState::ExtendTimeoutUsec(microseconds),
+        ]);
     }
 
     /// Feeds the watchdog, if the service manager asks for it, for as long as every loop of `health`

@@ -27,6 +27,9 @@ impl BargeIn {
         sounding: bool,
         at_ms: u64,
     ) -> bool {
+        if speaking.is_none() {
+            self.acted = false;
+        }
         let Some(policy) = self.policy else {
             self.sounding_since_ms = None;
             return false;
@@ -37,7 +40,6 @@ impl BargeIn {
             last_voiced_ms,
         }) = speaking
         else {
-            self.acted = false;
             return false;
         };
         let Some(sounding_since_ms) = self.sounding_since_ms else {
@@ -86,6 +88,19 @@ mod tests {
         assert!(barge_in.talked_over(speech(500, 600), true, 600));
         assert!(!barge_in.talked_over(speech(500, 900), true, 900));
         assert!(!barge_in.talked_over(None, true, 1200));
+        assert!(barge_in.talked_over(speech(1500, 1700), true, 1700));
+    }
+
+    #[test]
+    fn a_stretch_that_ended_while_disarmed_does_not_spend_the_next_one() {
+        let policy = Some(BargeInPolicy { min_speech_ms: 100 });
+        let mut barge_in = armed(100);
+        barge_in.talked_over(None, true, 0);
+        assert!(barge_in.talked_over(speech(500, 600), true, 600));
+        barge_in.arm(None);
+        assert!(!barge_in.talked_over(None, false, 1200));
+        barge_in.arm(policy);
+        assert!(!barge_in.talked_over(speech(1500, 1550), true, 1500));
         assert!(barge_in.talked_over(speech(1500, 1700), true, 1700));
     }
 

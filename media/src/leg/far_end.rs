@@ -3,8 +3,8 @@
 //! SDP names an address, but behind a NAT the packets come from another. So the far end is learnt from
 //! its first valid packets and then locked: nobody else's packets reach the call, and ours go where its
 //! own came from (RFC 4961). The lock moves only on proof: packets that go on in the same stream (the
-//! SSRC kept, sequence numbers just ahead), which a stranger cannot guess, or a new address in a
-//! re-INVITE.
+//! SSRC kept, sequence numbers just ahead), which a stranger cannot guess, a new address in a re-INVITE,
+//! or a packet from the address that SDP declared, after another was learnt without proof.
 
 use std::net::SocketAddr;
 
@@ -14,6 +14,9 @@ pub(crate) struct FarEnd {
     /// What SDP says.
     declared: Option<SocketAddr>,
     locked: Option<Stream>,
+    /// Whether the lock is on an address that nobody vouched for. A stray stream (a call that ended and
+    /// still sends, somebody spraying ports) may have come first: the declared address takes it over.
+    learnt: bool,
     candidate: Option<Candidate>,
     /// Where the far end was before a re-INVITE moved it. Its packets are still heard until the new
     /// address speaks.
@@ -46,6 +49,7 @@ impl FarEnd {
         Self {
             declared,
             locked: None,
+            learnt: false,
             candidate: None,
             previous: None,
         }
@@ -94,9 +98,11 @@ impl FarEnd {
                 true
             }
             Some(locked) => {
-                let proven = expected && stream.continues(locked);
+                let vouched_for = self.learnt && self.declared == Some(from);
+                let proven = expected && (vouched_for || stream.continues(locked));
                 if proven {
                     *locked = stream;
+                    self.learnt &= !vouched_for;
                 }
                 proven
             }
@@ -134,6 +140,7 @@ impl FarEnd {
     }
 
     fn lock(&mut self, stream: Stream) {
+        self.learnt = self.declared != Some(stream.address);
         self.locked = Some(stream);
         self.candidate = None;
         self.previous = None;
@@ -180,9 +187,21 @@ mod tests {
         assert!(far_end.admits(address(5000), SSRC, 3, true));
         assert_eq!(far_end.destination(), Some(address(5000)));
         assert!(
-            !far_end.admits(address(4000), 5, 1, true),
+            !far_end.admits(address(5002), 5, 1, true),
             "the lock holds against all others"
         );
+    }
+
+    #[test]
+    fn a_stray_stream_that_came_first_gives_way_to_the_declared_address() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        for sequence in 1..10 {
+            far_end.admits(address(5000), 99, sequence, true);
+        }
+        assert_eq!(far_end.destination(), Some(address(5000)));
+        assert!(far_end.admits(address(4000), SSRC, 1, true));
+        assert_eq!(far_end.destination(), Some(address(4000)));
+        assert!(!far_end.admits(address(5000), 99, 10, true));
     }
 
     #[test]

@@ -15,7 +15,6 @@
 mod barge_in;
 mod configuration;
 mod event_queue;
-mod expected_payloads;
 mod far_end;
 mod listener_tap;
 mod media_clock;
@@ -31,7 +30,6 @@ use rtp_rs::RtpReader;
 use self::barge_in::BargeIn;
 pub use self::configuration::{LegConfig, LegError};
 use self::event_queue::EventQueue;
-use self::expected_payloads::ExpectedPayloads;
 use self::far_end::FarEnd;
 use self::listener_tap::ListenerTap;
 use self::media_clock::{MediaClock, SLOT_MS};
@@ -81,7 +79,6 @@ pub struct Leg {
     direction: Direction,
     // In.
     far_end: FarEnd,
-    expected: ExpectedPayloads,
     also_accepted: Vec<(PayloadType, CodecKind)>,
     receiver: Receiver,
     voice_activity: Option<Box<VoiceActivity>>,
@@ -115,7 +112,6 @@ impl Leg {
     pub fn new(config: LegConfig, now: Instant) -> Result<Self, LegError> {
         let codec = config.codec;
         let rate = codec.sample_rate_hz();
-        let expected = ExpectedPayloads::new(&config);
         let voice_activity = config
             .voice_activity
             .then(|| VoiceActivity::new(rate, config.stream.ssrc).map(Box::new))
@@ -131,7 +127,6 @@ impl Leg {
             clock: MediaClock::new(now),
             direction: config.direction,
             far_end: FarEnd::new(config.remote),
-            expected,
             also_accepted,
             receiver,
             voice_activity,
@@ -170,7 +165,7 @@ impl Leg {
             self.from_elsewhere += 1;
             return;
         };
-        let expected = self.expected.contains(packet.payload_type());
+        let expected = self.receiver.accepts(packet.payload_type());
         let sequence = u16::from(packet.sequence_number());
         if !self.far_end.admits(from, packet.ssrc(), sequence, expected) {
             self.from_elsewhere += 1;
@@ -246,18 +241,10 @@ impl Leg {
             self.sender.switch_to(&agreed.codec)?;
         }
         self.sender.set_telephone_event(agreed.telephone_event);
-        let config = LegConfig {
+        self.receiver.renegotiate(ReceiverConfig {
             also_accepted: self.also_accepted.clone(),
-            ..LegConfig::new(agreed, self.sender.position())
-        };
-        let expected = ExpectedPayloads::new(&config);
-        if expected != self.expected || agreed.codec.kind != self.codec.kind {
-            self.receiver.renegotiate(ReceiverConfig {
-                also_accepted: config.also_accepted,
-                ..ReceiverConfig::new(agreed.codec, agreed.telephone_event)
-            })?;
-            self.expected = expected;
-        }
+            ..ReceiverConfig::new(agreed.codec, agreed.telephone_event)
+        })?;
         self.codec = agreed.codec;
         self.far_end.redeclare(agreed.remote);
         self.direction = agreed.direction;

@@ -160,6 +160,13 @@ impl Receiver {
         Ok(())
     }
 
+    /// Whether packets of this type belong to the call: what was agreed on, and what far ends send all the
+    /// same (their own number for it, the other law of G.711, comfort noise).
+    #[must_use]
+    pub fn accepts(&self, payload_type: u8) -> bool {
+        self.meaning_of(payload_type).is_ok()
+    }
+
     /// Takes one datagram. Cheap, allocates nothing.
     ///
     /// # Errors

@@ -17,6 +17,17 @@ pub(crate) struct EnergyGate {
     open_for: u32,
 }
 
+/// How a frame compares with the room's noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Louder than the room.
+    Loud,
+    /// Not loud, but something was shortly before.
+    HangOver,
+    /// Not loud for some time.
+    Shut,
+}
+
 /// 6 dB above the floor.
 const OPENS_ABOVE_FLOOR: f32 = 4.0;
 /// -58 dBFS: nothing softer is speech on a telephone line.
@@ -27,8 +38,8 @@ const LOWEST_FLOOR: f32 = 16.4 * 16.4;
 const RISE: f32 = 1.01;
 const FALL: f32 = 0.35;
 const FRAMES_PER_SECOND: u32 = 100;
-/// 120 ms: the soft endings of words, and the pauses in which the detector should not lose the thread.
-const STAYS_OPEN_FRAMES: u32 = 12;
+/// 100 ms: the soft endings of words, and the closures within them.
+const STAYS_OPEN_FRAMES: u32 = 10;
 
 impl EnergyGate {
     pub(crate) fn new() -> Self {
@@ -76,8 +87,12 @@ impl EnergyGate {
         self.power
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.open_for > 0
+    pub(crate) fn state(&self) -> Gate {
+        match self.open_for {
+            STAYS_OPEN_FRAMES => Gate::Loud,
+            0 => Gate::Shut,
+            _ => Gate::HangOver,
+        }
     }
 }
 
@@ -101,7 +116,7 @@ mod tests {
         let open = (0..frames)
             .filter(|index| {
                 gate.hear(Some(&frame(*index)));
-                gate.is_open()
+                gate.state() != Gate::Shut
             })
             .count();
         open as f64 / frames as f64
@@ -133,7 +148,7 @@ mod tests {
             assert_eq!(open_share(&mut gate, 500, noise(amplitude)), 0.0);
             // Something 9 dB louder is heard at once.
             gate.hear(Some(&noise(amplitude * 28 / 10)(0)));
-            assert!(gate.is_open());
+            assert_eq!(gate.state(), Gate::Loud);
         }
     }
 
@@ -143,6 +158,6 @@ mod tests {
         open_share(&mut gate, 300, noise(8000));
         open_share(&mut gate, 30, noise(50));
         gate.hear(Some(&noise(400)(0)));
-        assert!(gate.is_open());
+        assert_eq!(gate.state(), Gate::Loud);
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! A cheap energy gate looks at every frame; only what rises above the room's own noise goes to the
 //! neural detector (earshot), which tells voice from other sound. Its verdicts become marks: speech
-//! began, speech ended, with hysteresis, a shortest speech and a hang-over. In the midst of sure speech
-//! the detector, by far the dearest part, is asked only now and then.
+//! began, speech ended, with hysteresis, a shortest speech and a hang-over. The detector is by far the
+//! dearest part and is asked as little as the marks allow: not in the midst of sure speech, and not when
+//! a sound dies away, where it clings to its last verdict anyway.
 //!
 //! ```text
 //! frame (10 ms) ─ energy gate ─┬─ shut: not voiced
-//!                              └─ open: to 16 kHz, usual level ─ white floor ─ earshot (16 ms) ─ score
-//!                                                       voiced? ─► speech marks
+//!                              ├─ hang-over: as before
+//!                              └─ loud ─┬─ sure speech, still as loud: as before
+//!                                       └─ to 16 kHz, usual level ─ white floor ─ earshot (16 ms) ─ score
+//! verdict ─► speech marks
 //! ```
 //!
 //! The white floor is no cosmetics: after digital silence the detector takes plain noise for speech,
@@ -24,7 +27,7 @@ use std::fmt;
 
 use earshot::Detector;
 
-use self::energy_gate::EnergyGate;
+use self::energy_gate::{EnergyGate, Gate};
 pub use self::speech_marks::{Speaking, SpeechMark};
 use self::speech_marks::{SpeechMarks, Verdict};
 use self::wideband::{WIDE_FRAME, Wideband};
@@ -37,11 +40,13 @@ pub struct VoiceActivity {
     /// The detector's frame while it fills.
     frame: [i16; DETECTOR_FRAME],
     filled: usize,
-    /// The frames before the detector was last asked, so that it hears an onset with what led to it.
+    /// The frames since the detector was last asked, so that it hears an onset with what led to it.
     lead: Lead,
     verdict: Verdict,
-    /// Frames in a row that were taken on trust.
-    trusted: u32,
+    /// Scores in a row that were sure.
+    sure_in_row: u32,
+    /// Frames since the detector was last asked.
+    unasked: u32,
     marks: SpeechMarks,
     detector_frames: u64,
 }
@@ -53,10 +58,12 @@ const VOICED_UNTIL: f32 = 0.35;
 /// A score that bursts of noise and clicks do not reach (0.64 at most), and speech soon does.
 const SURELY_FROM: f32 = 0.7;
 
-/// Sure speech is checked again after 250 ms at the latest.
-const TRUSTED_FRAMES: u32 = 25;
-/// Less than 20 dB below the loudest recent frame.
-const LOUD_SHARE: f32 = 0.01;
+/// So many sure scores in a row (48 ms) make sure speech.
+const SURE_IN_ROW: u32 = 3;
+/// Sure speech is checked again after 500 ms at the latest.
+const TRUSTED_FRAMES: u32 = 50;
+/// Less than 25 dB below the loudest recent frame.
+const LOUD_SHARE: f32 = 0.003_2;
 
 impl VoiceActivity {
     /// A detector for frames of 10 ms at `sample_rate_hz`, 8,000 or 16,000; `None` for other rates.
@@ -71,7 +78,8 @@ impl VoiceActivity {
             filled: 0,
             lead: Lead::new(sample_rate_hz),
             verdict: Verdict::Unvoiced,
-            trusted: 0,
+            sure_in_row: 0,
+            unasked: 0,
             marks: SpeechMarks::default(),
             detector_frames: 0,
         })
@@ -80,24 +88,20 @@ impl VoiceActivity {
     /// Hears the caller's frame that begins at `at_ms` of media time, `None` when nothing was
     /// received; answers when speech began or ended.
     pub fn hear(&mut self, frame: Option<&[i16]>, at_ms: u64) -> Option<SpeechMark> {
-        let was_open = self.gate.is_open();
         self.gate.hear(frame);
-        match (frame, self.gate.is_open()) {
-            (Some(frame), true) => {
+        match (frame, self.gate.state()) {
+            (Some(frame), Gate::Loud) => {
                 self.wideband.level(self.gate.power());
                 if self.may_trust() {
-                    self.trusted += 1;
-                    self.lead.remember(frame);
+                    self.skip(frame);
                 } else {
-                    if !was_open || self.trusted > 0 {
-                        self.hear_lead();
-                    }
-                    self.detect(frame);
+                    self.ask(frame);
                 }
             }
-            (Some(frame), false) => {
-                self.lead.remember(frame);
+            (Some(frame), Gate::HangOver) => self.skip(frame),
+            (Some(frame), Gate::Shut) => {
                 self.verdict = Verdict::Unvoiced;
+                self.skip(frame);
             }
             (None, _) => self.verdict = Verdict::Unvoiced,
         }
@@ -116,24 +120,34 @@ impl VoiceActivity {
         self.detector_frames
     }
 
-    /// Whether the frame, loud and in the midst of sure speech, is taken for voiced without asking the
-    /// detector. It is asked again as soon as the sound grows softer, and every so often anyway.
+    /// Whether a loud frame in the midst of sure speech is taken for voiced without asking the detector.
+    /// It is asked again as soon as the sound grows softer, and every so often anyway.
     fn may_trust(&self) -> bool {
         self.verdict == Verdict::SurelyVoiced
-            && self.trusted < TRUSTED_FRAMES
-            && self.marks.speaking().is_some()
+            && self.sure_in_row >= SURE_IN_ROW
+            && self.unasked < TRUSTED_FRAMES
             && self.gate.power() > self.wideband.loudness() * LOUD_SHARE
     }
 
-    fn hear_lead(&mut self) {
-        self.trusted = 0;
-        self.filled = 0;
-        let lead = std::mem::take(&mut self.lead);
-        for frame in lead.frames() {
-            self.detect(frame);
+    /// Leaves the verdict as it is and keeps the frame for when the detector is asked again.
+    fn skip(&mut self, frame: &[i16]) {
+        self.unasked = self.unasked.saturating_add(1);
+        self.lead.remember(frame);
+    }
+
+    /// Asks the detector, which first hears what it missed shortly before.
+    fn ask(&mut self, frame: &[i16]) {
+        if self.unasked > 0 {
+            self.unasked = 0;
+            self.filled = 0;
+            let lead = std::mem::take(&mut self.lead);
+            for frame in lead.frames() {
+                self.detect(frame);
+            }
+            self.lead = lead;
+            self.lead.forget();
         }
-        self.lead = lead;
-        self.lead.forget();
+        self.detect(frame);
     }
 
     fn detect(&mut self, frame: &[i16]) {
@@ -160,7 +174,13 @@ impl VoiceActivity {
             Verdict::Unvoiced => VOICED_FROM,
             Verdict::Voiced | Verdict::SurelyVoiced => VOICED_UNTIL,
         };
-        self.verdict = if score >= SURELY_FROM {
+        let sure = score >= SURELY_FROM;
+        self.sure_in_row = if sure {
+            self.sure_in_row.saturating_add(1)
+        } else {
+            0
+        };
+        self.verdict = if sure {
             Verdict::SurelyVoiced
         } else if score >= threshold {
             Verdict::Voiced
@@ -179,7 +199,7 @@ impl fmt::Debug for VoiceActivity {
     }
 }
 
-/// The last few frames below the gate.
+/// The last few frames that were kept from the detector.
 #[derive(Debug, Default)]
 struct Lead {
     samples: Box<[i16]>,

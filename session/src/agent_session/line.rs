@@ -29,8 +29,7 @@ pub struct LegQueueFull(pub LegCommand);
 /// What the call tells its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallEvent {
-    /// The caller pressed a digit that came by signalling; told only where digits do not come with the
-    /// audio, so that a press counts once.
+    /// The caller pressed a digit that came by signalling.
     Digit(Digit),
     /// The call was answered: our 2xx was sent, or the far end's came.
     Answered,

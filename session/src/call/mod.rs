@@ -3,7 +3,8 @@
 //! The only module of this crate that names SIP and RTP types. A [`Call`] decides and does nothing
 //! else: it takes what the endpoint and the session report and is drained of [`Output`]s by the driver
 //! after each. It needs no timer of its own: the endpoint bounds every wait for the far end and the
-//! session every wait for the agent. Audio never passes through here.
+//! session every wait for the agent, so the driver owes it one [`Call::session_closed`] for every
+//! [`Output::Open`] that it did not answer with [`Call::leg_failed`]. Audio never passes through here.
 //!
 //! ```text
 //!              offer          ACK             BYE, either way       session closed
@@ -98,8 +99,7 @@ pub struct Call {
     session_open: bool,
     /// Whether the far end holds the call: we may not send.
     held: bool,
-    /// Whether RTP events were negotiated.
-    digits_in_audio: bool,
+
     outputs: VecDeque<Output>,
 }
 
@@ -127,7 +127,7 @@ impl Call {
             state: State::Over,
             session_open: false,
             held: false,
-            digits_in_audio: false,
+
             outputs: VecDeque::new(),
         };
         call.answer(request);
@@ -151,7 +151,7 @@ impl Call {
                     self.open(&negotiated);
                     self.outputs
                         .push_back(Output::Accept(session_description(negotiated.body)));
-                    self.outputs.push_back(Output::Tell(CallEvent::Answered));
+                    self.tell_answered();
                     self.state = State::Answering { offered: None };
                 }
                 Err(unacceptable) => self.refuse(Refused::from(unacceptable)),
@@ -219,7 +219,7 @@ impl Call {
             match agreed {
                 Ok(negotiated) => {
                     self.open(&negotiated);
-                    self.outputs.push_back(Output::Tell(CallEvent::Answered));
+                    self.tell_answered();
                 }
                 Err(refused) => {
                     // An ACK cannot be refused: the dialog stands and is ended (RFC 3261 section 13.3.1.4).
@@ -290,7 +290,7 @@ impl Call {
     /// Tells the leg what was agreed on, and the session when that puts the call on hold or takes it off.
     fn renegotiate(&mut self, agreed: Negotiated) {
         let held = !agreed.direction.sends();
-        self.digits_in_audio = agreed.telephone_event.is_some();
+
         self.outputs
             .push_back(Output::Renegotiate(Box::new(agreed)));
         if held != self.held {
@@ -303,18 +303,23 @@ impl Call {
         }
     }
 
+    /// A call may arrive held: the session must not take silence for its own fault.
+    fn tell_answered(&mut self) {
+        self.outputs.push_back(Output::Tell(CallEvent::Answered));
+        if self.held {
+            self.outputs.push_back(Output::Tell(CallEvent::Held));
+        }
+    }
+
     fn forget_offer(&mut self) {
         if let State::Talking { offered } = &mut self.state {
             *offered = None;
         }
     }
 
-    /// An INFO, already answered. Some far ends send a press both ways: where digits come with the audio,
-    /// those by INFO are copies.
+    /// An INFO, already answered. The session knows which presses came with the audio already.
     fn informed(&mut self, request: &Request) {
-        if !self.digits_in_audio
-            && let Some(digit) = dtmf_info::digit_in(request)
-        {
+        if let Some(digit) = dtmf_info::digit_in(request) {
             self.outputs
                 .push_back(Output::Tell(CallEvent::Digit(digit)));
         }
@@ -324,14 +329,19 @@ impl Call {
     fn dialog_ended(&mut self, cause: DialogEnd) {
         let reason = match &self.state {
             State::Leaving { reason } => reason.clone(),
-            State::Answering { .. } | State::Talking { .. } => reason_of(cause),
+            State::Answering { .. } | State::Talking { .. } => {
+                let reason = reason_of(cause);
+                if self.session_open {
+                    self.outputs.push_back(Output::Tell(CallEvent::Ended {
+                        reason: reason.clone(),
+                    }));
+                }
+                reason
+            }
             State::Closing { .. } | State::Over => return,
         };
         self.outputs.push_back(Output::CloseLeg);
         if self.session_open {
-            self.outputs.push_back(Output::Tell(CallEvent::Ended {
-                reason: reason.clone(),
-            }));
             self.state = State::Closing { reason };
         } else {
             self.state = State::Over;
@@ -355,10 +365,37 @@ impl Call {
     }
 
     fn leave(&mut self, reason: EndReason) {
-        // The caller hears silence, not an echo of the last frame, until the BYE is answered.
+        // The session first: it would take a leg that closes unannounced for a fault.
+        if self.session_open {
+            self.outputs.push_back(Output::Tell(CallEvent::Ended {
+                reason: reason.clone(),
+            }));
+        }
         self.outputs.push_back(Output::CloseLeg);
         self.outputs.push_back(Output::Bye);
         self.state = State::Leaving { reason };
+    }
+
+    /// The leg could not be opened, or its session not begun: what was to follow is not done. A call that
+    /// was not accepted yet is refused, any other ended.
+    pub fn leg_failed(&mut self) {
+        self.session_open = false;
+        self.outputs.clear();
+        match self.state {
+            State::Answering { .. } => {
+                let status = StatusCode::SERVER_INTERNAL_ERROR;
+                self.outputs.push_back(Output::CloseLeg);
+                self.outputs.push_back(Output::Reject {
+                    status,
+                    headers: Vec::new(),
+                });
+                self.state = State::Leaving {
+                    reason: EndReason::with_status(EndCause::Fault, status.as_u16()),
+                };
+            }
+            State::Talking { .. } => self.leave(EndCause::Fault.into()),
+            State::Leaving { .. } | State::Closing { .. } | State::Over => {}
+        }
     }
 
     /// The session is closed, as the call asked or by itself.
@@ -385,7 +422,8 @@ impl Call {
 
     fn open(&mut self, negotiated: &Negotiated) {
         self.session_open = true;
-        self.digits_in_audio = negotiated.telephone_event.is_some();
+        self.held = !negotiated.direction.sends();
+
         // What is queued for the caller is at this codec's rate: from now on only codecs of that rate
         // can be agreed on.
         let rate = negotiated.codec.sample_rate_hz();

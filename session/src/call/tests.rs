@@ -51,6 +51,12 @@ fn offer(formats: &str, attributes: &str) -> String {
 }
 
 fn call_with(body: &str) -> (Call, Vec<Output>) {
+    let mut call = undrained_call_with(body);
+    let outputs = drain(&mut call);
+    (call, outputs)
+}
+
+fn undrained_call_with(body: &str) -> Call {
     let provision = Provision {
         id: CallId::new("0011223344556677"),
         local: LocalMedia {
@@ -69,9 +75,7 @@ fn call_with(body: &str) -> (Call, Vec<Output>) {
             seed: 42,
         },
     };
-    let mut call = Call::incoming(first_invite(), &request("INVITE", body), provision);
-    let outputs = drain(&mut call);
-    (call, outputs)
+    Call::incoming(first_invite(), &request("INVITE", body), provision)
 }
 
 fn drain(call: &mut Call) -> Vec<Output> {
@@ -266,19 +270,21 @@ fn the_agents_hang_up_sends_bye_and_the_call_is_over_when_both_sides_have_ended(
     call.handle_session(CallRequest::HangUp {
         reason: EndCause::AgentHungUp.into(),
     });
-    assert!(matches!(
-        &drain(&mut call)[..],
-        [Output::CloseLeg, Output::Bye]
-    ));
-    end(&mut call, DialogEnd::LocalBye);
     let outputs = drain(&mut call);
     assert!(
         matches!(
             &outputs[..],
-            [Output::CloseLeg, Output::Tell(CallEvent::Ended { .. })]
+            [
+                Output::Tell(CallEvent::Ended { .. }),
+                Output::CloseLeg,
+                Output::Bye
+            ]
         ),
         "{outputs:?}"
     );
+    end(&mut call, DialogEnd::LocalBye);
+    let outputs = drain(&mut call);
+    assert!(matches!(&outputs[..], [Output::CloseLeg]), "{outputs:?}");
     call.session_closed();
     let outputs = drain(&mut call);
     assert!(
@@ -319,7 +325,7 @@ fn a_cancel_that_crosses_our_answer_ends_the_session_that_had_begun() {
     end(&mut call, DialogEnd::Cancelled);
     let outputs = drain(&mut call);
     assert!(
-        matches!(&outputs[..], [Output::CloseLeg, Output::Tell(CallEvent::Ended { reason })]
+        matches!(&outputs[..], [Output::Tell(CallEvent::Ended { reason }), Output::CloseLeg]
             if *reason == EndReason::with_status(EndCause::Cancelled, 487)),
         "{outputs:?}"
     );
@@ -354,17 +360,57 @@ fn info(call: &mut Call, key: char) {
 }
 
 #[test]
-fn a_digit_by_info_reaches_the_session_only_where_none_come_with_the_audio() {
-    let (mut call, _) = call_with(&offer("0", ""));
-    confirm(&mut call, request("ACK", ""));
-    drain(&mut call);
+fn a_digit_by_info_reaches_the_session() {
+    let mut call = talking();
     info(&mut call, '0');
     let outputs = drain(&mut call);
     assert!(
         matches!(&outputs[..], [Output::Tell(CallEvent::Digit(digit))] if digit.as_char() == '0'),
         "{outputs:?}"
     );
-    let mut with_events = talking();
-    info(&mut with_events, '0');
-    assert!(drain(&mut with_events).is_empty());
+}
+
+#[test]
+fn a_call_whose_leg_cannot_be_opened_is_refused_and_over() {
+    let mut call = undrained_call_with(&offer("0", ""));
+    assert!(matches!(call.poll_output(), Some(Output::Ring)));
+    assert!(matches!(call.poll_output(), Some(Output::Open(_))));
+    call.leg_failed();
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::CloseLeg, Output::Reject { status, .. }] if status.as_u16() == 500),
+        "{outputs:?}"
+    );
+    end(
+        &mut call,
+        DialogEnd::Refused(StatusCode::SERVER_INTERNAL_ERROR),
+    );
+    assert!(
+        matches!(drain(&mut call).last(), Some(Output::Over(reason)) if reason.cause == EndCause::Fault)
+    );
+}
+
+#[test]
+fn a_leg_that_fails_at_the_ack_ends_the_call_with_bye_and_it_is_over() {
+    let (mut call, _) = call_with("");
+    confirm(&mut call, request("ACK", &offer("0", "")));
+    assert!(matches!(call.poll_output(), Some(Output::Open(_))));
+    call.leg_failed();
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [Output::CloseLeg, Output::Bye]
+    ));
+    end(&mut call, DialogEnd::LocalBye);
+    assert!(
+        matches!(drain(&mut call).last(), Some(Output::Over(reason)) if reason.cause == EndCause::Fault)
+    );
+}
+
+#[test]
+fn a_call_that_arrives_on_hold_is_told_so() {
+    let (_, outputs) = call_with(&offer("0", "a=sendonly\r\n"));
+    assert!(
+        matches!(outputs.last(), Some(Output::Tell(CallEvent::Held))),
+        "{outputs:?}"
+    );
 }

@@ -518,3 +518,20 @@ fn a_re_invite_keeps_the_counts_and_the_other_payload_types() {
             > 800
     );
 }
+
+#[test]
+fn a_far_end_that_sends_the_other_law_from_its_first_packet_is_heard() {
+    let pcma = PayloadType::new(8).unwrap();
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    scene.codec.payload_type_receive = pcma;
+    scene.encoder = Encoder::new(&Codec::new(CodecKind::Pcma)).unwrap();
+    for _ in 0..10 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    let statistics = scene.leg.statistics();
+    assert_eq!(
+        (statistics.receiver.received, statistics.from_elsewhere),
+        (10, 0)
+    );
+}

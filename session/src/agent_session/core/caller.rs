@@ -13,6 +13,7 @@ use super::super::state::{AgentState, Trigger};
 use super::super::transcript::{EntryKind, Speaker};
 use super::super::turn::SHORTEST_SPEECH;
 use super::super::utterance::UtteranceId;
+use super::key_presses::Path;
 use super::{Phase, Session, Timer};
 use crate::agent::UserTurn;
 use crate::pii::Pii;
@@ -298,8 +299,11 @@ impl Session {
         self.callbacks.queue_turn(turn);
     }
 
-    pub(super) fn caller_pressed(&mut self, digit: Digit, now: Instant) {
+    pub(super) fn caller_pressed(&mut self, digit: Digit, path: Path, now: Instant) {
         if let Phase::HangingUp { .. } = self.phase {
+            return;
+        }
+        if !self.key_presses.is_new(digit, path, now) {
             return;
         }
         self.collector.take_if(|collector| !collector.is_wanted());

@@ -9,6 +9,7 @@
 
 mod callbacks;
 mod caller;
+mod key_presses;
 mod life;
 mod settle;
 mod timers;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use offhook_media::control::{Bus, Epoch, LegEvent};
 use tokio::time::Instant;
 
+use self::key_presses::{KeyPresses, Path};
 use super::config::SessionConfig;
 use super::digits::Collector;
 use super::event::{CallbackKind, EndReason, SessionEvent};
@@ -72,6 +74,7 @@ pub(super) struct Session {
     hearing: Hearing,
     turn: Turn,
     silence: SilenceTimer,
+    key_presses: KeyPresses,
     collector: Option<Box<Collector>>,
     callbacks: Callbacks,
     timers: Timers,
@@ -111,6 +114,7 @@ impl Session {
             hearing: Hearing::new(means.sample_rate_hz, means.has_recogniser),
             turn: Turn::default(),
             silence: SilenceTimer::new(config.wake_up, config.wake_up_repeat),
+            key_presses: KeyPresses::default(),
             collector: None,
             callbacks: Callbacks::default(),
             timers: Timers::default(),
@@ -218,7 +222,7 @@ impl Session {
             LegEvent::SpeechStarted { at_ms } => self.caller_started(at_ms, now),
             LegEvent::SpeechStopped { at_ms } => self.caller_stopped(at_ms, now),
             LegEvent::Heard { samples: _ } => self.hearing.gather(),
-            LegEvent::Digit { digit, at_ms: _ } => self.caller_pressed(digit, now),
+            LegEvent::Digit { digit, at_ms: _ } => self.caller_pressed(digit, Path::Audio, now),
             LegEvent::BargeIn { epoch, at_ms } => {
                 self.learn_media_time(at_ms, now);
                 self.barged_in(epoch, now);
@@ -266,7 +270,7 @@ impl Session {
     /// The call changed.
     pub(super) fn handle_call_event(&mut self, event: CallEvent, now: Instant) {
         match event {
-            CallEvent::Digit(digit) => self.caller_pressed(digit, now),
+            CallEvent::Digit(digit) => self.caller_pressed(digit, Path::Signalling, now),
             CallEvent::Answered => self.answered(now),
             CallEvent::Confirmed => self.confirmed(now),
             CallEvent::Held => self.set_on_hold(true, now),
