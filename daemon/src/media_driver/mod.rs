@@ -291,9 +291,11 @@ impl LegCommands for LegLine {
 ///
 /// # Errors
 /// When every port is in use or in quarantine, or the last error of the kernel's when none could be
-/// bound within a few tries.
+/// bound within many tries.
 pub fn bind_rtp(ports: &mut RtpPorts, address: IpAddr, now: Instant) -> std::io::Result<RtpSocket> {
-    const TRIES: usize = 8;
+    // Another program that holds a long run of ports in our range must not cost a call while others are free; so
+    // many refusals of the kernel's take some milliseconds, and the next call begins behind them.
+    const TRIES: usize = 1_024;
     let mut last_error =
         std::io::Error::new(std::io::ErrorKind::AddrNotAvailable, "no free RTP port");
     for _ in 0..TRIES {
@@ -308,4 +310,25 @@ pub fn bind_rtp(ports: &mut RtpPorts, address: IpAddr, now: Instant) -> std::io:
         }
     }
     Err(last_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_ports_that_another_program_holds_costs_no_call() {
+        // An address of this test's own, so that it takes no port from anybody.
+        let address = IpAddr::from([127, 0, 0, 77]);
+        let held: Vec<UdpSocket> = (20_000..20_600)
+            .step_by(2)
+            .map(|port| UdpSocket::bind((address, port)).unwrap())
+            .collect();
+        let mut ports = RtpPorts::new((20_000..20_700).step_by(2));
+        let socket = bind_rtp(&mut ports, address, Instant::now()).unwrap();
+        assert_eq!(socket.local().port(), 20_600);
+        drop(held);
+    }
 }

@@ -244,7 +244,8 @@ impl BusQueue {
                     item.samples.len() - position
                 };
                 fade_left -= available.min(fade_left);
-                true
+                // One that is played out and waits for the next packet to end in was cut like the others.
+                available > 0
             };
             if front {
                 front_kept = keep;

@@ -532,6 +532,21 @@ fn loopback_stands_in_for_speech_and_gives_way_to_it() {
     assert_eq!(mixer.mix(Some(&caller), &mut out), MixedFrame::Silence);
 }
 
+#[test]
+fn an_utterance_cut_while_its_end_waits_for_the_next_packet_does_not_end_too() {
+    let mut mixer = mixer();
+    mixer.play(Bus::Speech, chunk(1, vec![100], true)).unwrap();
+    mixer.play(Bus::Speech, chunk(2, vec![100], true)).unwrap();
+    next_frame(&mut mixer);
+    let [.., Mark::Started(Epoch(2))] = marks(&mut mixer)[..] else {
+        panic!("the second begins in the packet that the first ends in");
+    };
+    let flush = mixer.flush(Bus::Speech, Epoch(2), 20);
+    assert_eq!(flush.cut, Some(Epoch(2)));
+    next_frame(&mut mixer);
+    assert_eq!(marks(&mut mixer), []);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Play {

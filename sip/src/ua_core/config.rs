@@ -63,12 +63,12 @@ pub struct Limits {
     /// requests have a quarter more, so that calls can still be ended.
     pub transactions: usize,
     /// Live INVITE usages. Above it a new INVITE gets a stateless 503 with `Retry-After`, and
-    /// [`Endpoint::invite`](super::Endpoint::invite) fails with [`Overloaded`](super::Overloaded).
+    /// [`Endpoint::invite`](crate::endpoint::Endpoint::invite) fails with [`Overloaded`](super::Overloaded).
     pub invites: usize,
     /// Outputs waiting to be polled. Above it arriving datagrams are dropped and counted, and
     /// timers wait: the caller is not draining, and peers retransmit.
     pub outputs: usize,
-    /// Timers handled in one call of [`Endpoint::handle_timeout`](super::Endpoint::handle_timeout);
+    /// Timers handled in one call of [`Endpoint::handle_timeout`](crate::endpoint::Endpoint::handle_timeout);
     /// the rest stay due, and the next call takes them.
     pub timers_per_call: usize,
     /// The `Retry-After` of a 503, in whole seconds.

@@ -54,8 +54,8 @@ pub enum Output {
 /// What happened to a call.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A new call; 100 was sent. Answer with [`ring`](super::Endpoint::ring),
-    /// [`accept`](super::Endpoint::accept) or [`reject`](super::Endpoint::reject).
+    /// A new call; 100 was sent. Answer with [`ring`](crate::endpoint::Endpoint::ring),
+    /// [`accept`](crate::endpoint::Endpoint::accept) or [`reject`](crate::endpoint::Endpoint::reject).
     Incoming {
         /// Its name from now on.
         id: InviteId,
@@ -88,8 +88,8 @@ pub enum Event {
         ack: Request,
     },
     /// The far end sent a re-INVITE. Answer with
-    /// [`accept_reoffer`](super::Endpoint::accept_reoffer) or
-    /// [`reject_reoffer`](super::Endpoint::reject_reoffer). One at a time: a second is answered
+    /// [`accept_reoffer`](crate::endpoint::Endpoint::accept_reoffer) or
+    /// [`reject_reoffer`](crate::endpoint::Endpoint::reject_reoffer). One at a time: a second is answered
     /// 500, and one that meets a re-INVITE of ours 491, without being told.
     Reoffer {
         /// Which.
