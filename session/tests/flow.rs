@@ -162,3 +162,22 @@ async fn a_voice_that_keeps_failing_ends_the_call_as_a_fault() {
     let mut call = call(&flow, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::Fault);
 }
+
+#[tokio::test(start_paused = true)]
+async fn last_words_longer_than_a_hang_up_waits_are_heard_to_their_end() {
+    let last_words = format!("{}.", ["thank you for calling"; 30].join(" "));
+    let flow = COLLECT.replace("say = \"Goodbye.\"", &format!("say = \"{last_words}\""));
+    let script = [
+        Act::Presses(1_000, '4'),
+        Act::Presses(1_500, '0'),
+        Act::Presses(2_000, '7'),
+        Act::Presses(2_500, '#'),
+        // The flow is over: neither a key nor a voice cuts it short.
+        Act::Presses(12_000, '1'),
+        Act::Speaks(14_000, 15_000),
+    ];
+    let call = call(&flow, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    assert_eq!(agent.last(), Some(&last_words));
+    assert_eq!(cause, EndCause::AgentHungUp);
+}

@@ -145,17 +145,15 @@ impl Conversation {
             self.no_matches = 0;
             self.silences = 0;
             let step = flow.step(name);
-            let last = step.next == Next::HangUp;
             if let Some(say) = &step.say {
-                breath.say(self.fill_in(say), !last);
+                breath.say(self.fill_in(say));
             }
             match &step.next {
                 Next::Then(then) => name = then,
                 Next::Choose(_) | Next::Collect(_) => return self.listen(step, breath),
                 Next::HangUp => {
                     self.over = true;
-                    breath.actions.push(Action::Expect(None));
-                    return breath.actions.push(Action::HangUp { silent: false });
+                    return breath.hang_up(false);
                 }
             }
         }
@@ -176,7 +174,7 @@ impl Conversation {
         if self.no_matches > self.flow.retries {
             return self.leave(step.on_no_match.as_ref(), false, breath);
         }
-        breath.say(self.fill_in(&self.flow.no_match), true);
+        breath.say(self.fill_in(&self.flow.no_match));
         self.ask_again(step, breath);
     }
 
@@ -185,13 +183,13 @@ impl Conversation {
         if self.silences > self.flow.retries {
             return self.leave(step.on_silence.as_ref(), true, breath);
         }
-        breath.say(self.fill_in(&self.flow.silence), true);
+        breath.say(self.fill_in(&self.flow.silence));
         self.ask_again(step, breath);
     }
 
     fn ask_again(&self, step: &Step, breath: &mut Breath) {
         if let Some(again) = step.reprompt.as_ref().or(step.say.as_ref()) {
-            breath.say(self.fill_in(again), true);
+            breath.say(self.fill_in(again));
         }
         self.listen(step, breath);
     }
@@ -202,9 +200,8 @@ impl Conversation {
             return self.enter(exit, breath);
         }
         self.over = true;
-        breath.say(self.fill_in(&self.flow.goodbye), false);
-        breath.actions.push(Action::Expect(None));
-        breath.actions.push(Action::HangUp { silent });
+        breath.say(self.fill_in(&self.flow.goodbye));
+        breath.hang_up(silent);
     }
 
     /// A prompt with the collected digits in the place of their names.
@@ -268,12 +265,23 @@ struct Breath {
 }
 
 impl Breath {
-    fn say(&mut self, prompt: Prompt, interruptible: bool) {
+    fn say(&mut self, prompt: Prompt) {
         let after = std::mem::replace(&mut self.spoke, true);
         self.actions.push(Action::Say {
             prompt,
             after,
-            interruptible,
+            interruptible: true,
         });
+    }
+
+    /// These were the last words: the caller can no longer change anything by speaking over them.
+    fn hang_up(&mut self, silent: bool) {
+        for action in &mut self.actions {
+            if let Action::Say { interruptible, .. } = action {
+                *interruptible = false;
+            }
+        }
+        self.actions.push(Action::Expect(None));
+        self.actions.push(Action::HangUp { silent });
     }
 }
