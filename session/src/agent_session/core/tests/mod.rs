@@ -3,6 +3,7 @@
 mod digits;
 mod ending;
 mod gate;
+mod hold;
 mod interruption;
 mod silence;
 mod speaking;
