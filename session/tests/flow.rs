@@ -76,6 +76,19 @@ async fn a_caller_who_speaks_and_presses_keys_is_led_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_who_says_it_twice_is_understood() {
+    let recogniser = Recogniser::answering(&[Some("opening hours"), Some("opening hours")]);
+    let script = [Act::Speaks(12_000, 13_000), Act::Speaks(13_300, 14_000)];
+    let call = call(FRONT_DESK, providers(Some(recogniser)), &script).await;
+    sleep(Duration::from_secs(18)).await;
+    assert_eq!(call.session.transcript().await.entries().len(), 3);
+    call.session.close().await;
+    let report = call.task.await.unwrap();
+    let agent = lines(&report.transcript, Speaker::Agent);
+    assert!(agent[1].starts_with("We are open"), "{agent:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_digit_cuts_the_menu_short_and_leads_on() {
     let mut call = call(FRONT_DESK, providers(None), &[Act::Presses(2_000, '1')]).await;
     sleep(Duration::from_secs(4)).await;

@@ -193,7 +193,10 @@ impl Agent for FlowAgent {
 
     async fn on_user_turn(&self, session: SessionHandle, turn: UserTurn) -> Result<(), AgentError> {
         let input = match turn {
-            UserTurn::Said { text, .. } => Input::Heard(phrase(text.expose())),
+            UserTurn::Said { text, last, .. } => Input::Heard {
+                whole: phrase(text.expose()),
+                last: phrase(last.expose()),
+            },
             UserTurn::NotUnderstood => Input::NotUnderstood,
         };
         self.go_on(&session, input).await;

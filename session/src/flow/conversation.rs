@@ -15,8 +15,13 @@ use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
 pub(super) enum Input {
     /// The conversation begins.
     Entered,
-    /// The caller said a phrase.
-    Heard(String),
+    /// The caller said a phrase, or several in one turn.
+    Heard {
+        /// All that was said.
+        whole: String,
+        /// What was said last.
+        last: String,
+    },
     /// The caller spoke, but said nothing expected.
     NotUnderstood,
     /// The caller pressed a digit.
@@ -96,10 +101,14 @@ impl Conversation {
         let mut breath = Breath::default();
         match (input, &step.next) {
             (Input::Entered, _) => self.enter(&flow.start, &mut breath),
-            (Input::Heard(phrase), Next::Choose(branches)) => {
-                // A phrase this step does not have was heard at the one before, and came too late.
-                if let Some(branch) = find(branches, |branch| branch.phrases.contains(&phrase)) {
-                    self.enter(&branch.then, &mut breath);
+            (Input::Heard { whole, last }, Next::Choose(branches)) => {
+                let means = |phrase| find(branches, |branch| branch.phrases.contains(phrase));
+                // Who says something twice, or thinks better of it, means what they said last.
+                match means(&whole).or_else(|| means(&last)) {
+                    Some(branch) => self.enter(&branch.then, &mut breath),
+                    // It was heard at the step it belongs to, and came too late.
+                    None if flow.expects(&last) => {}
+                    None => self.not_understood(step, &mut breath),
                 }
             }
             (Input::Pressed(digit), Next::Choose(branches)) => {
@@ -124,10 +133,10 @@ impl Conversation {
             }
             // Meant for a step that was left since: speech and digits cross transitions.
             (
-                Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
+                Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
                 Next::Then(_) | Next::HangUp,
             )
-            | (Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
+            | (Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
             | (
                 Input::Collected(_) | Input::CollectedTooLittle,
                 Next::Then(_) | Next::Choose(_) | Next::HangUp,
@@ -227,6 +236,13 @@ impl Flow {
         self.steps
             .get(name)
             .expect("a parsed flow has every step it names")
+    }
+
+    /// Whether any step expects a phrase.
+    fn expects(&self, phrase: &str) -> bool {
+        self.steps
+            .keys()
+            .any(|step| self.leads_to(step, phrase).is_some())
     }
 
     /// Whether a step leads to the call's end without waiting for the caller.

@@ -31,6 +31,7 @@ use crate::provider::{ProviderError, Recognition};
 fn said(text: &str) -> UserTurn {
     UserTurn::Said {
         text: Pii::new(text.into()),
+        last: Pii::new(text.into()),
         confidence: 0.9,
     }
 }
