@@ -75,6 +75,7 @@ impl Agent for Scripted {
 fn said(text: &str) -> UserTurn {
     UserTurn::Said {
         text: Pii::new(text.into()),
+        last: Pii::new(text.into()),
         confidence: 0.9,
     }
 }

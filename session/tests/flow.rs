@@ -76,6 +76,19 @@ async fn a_caller_who_speaks_and_presses_keys_is_led_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_who_says_it_twice_is_understood() {
+    let recogniser = Recogniser::answering(&[Some("opening hours"), Some("opening hours")]);
+    let script = [Act::Speaks(12_000, 13_000), Act::Speaks(13_300, 14_000)];
+    let call = call(FRONT_DESK, providers(Some(recogniser)), &script).await;
+    sleep(Duration::from_secs(18)).await;
+    assert_eq!(call.session.transcript().await.entries().len(), 3);
+    call.session.close().await;
+    let report = call.task.await.unwrap();
+    let agent = lines(&report.transcript, Speaker::Agent);
+    assert!(agent[1].starts_with("We are open"), "{agent:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_digit_cuts_the_menu_short_and_leads_on() {
     let mut call = call(FRONT_DESK, providers(None), &[Act::Presses(2_000, '1')]).await;
     sleep(Duration::from_secs(4)).await;
@@ -161,4 +174,23 @@ async fn a_voice_that_keeps_failing_ends_the_call_as_a_fault() {
         .replace("Are you still there?", "This panics too.");
     let mut call = call(&flow, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::Fault);
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_words_longer_than_a_hang_up_waits_are_heard_to_their_end() {
+    let last_words = format!("{}.", ["thank you for calling"; 30].join(" "));
+    let flow = COLLECT.replace("say = \"Goodbye.\"", &format!("say = \"{last_words}\""));
+    let script = [
+        Act::Presses(1_000, '4'),
+        Act::Presses(1_500, '0'),
+        Act::Presses(2_000, '7'),
+        Act::Presses(2_500, '#'),
+        // The flow is over: neither a key nor a voice cuts it short.
+        Act::Presses(12_000, '1'),
+        Act::Speaks(14_000, 15_000),
+    ];
+    let call = call(&flow, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    assert_eq!(agent.last(), Some(&last_words));
+    assert_eq!(cause, EndCause::AgentHungUp);
 }

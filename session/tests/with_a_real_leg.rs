@@ -244,6 +244,7 @@ async fn a_caller_who_talks_over_the_prompt_is_heard_and_stops_it() {
     assert!(agent.text.starts_with(heard_text.expose().as_str()) && heard_text.expose().len() > 15);
     let said = UserTurn::Said {
         text: Pii::new("a table".into()),
+        last: Pii::new("a table".into()),
         confidence: 0.9,
     };
     assert_eq!(*agent.turns.lock().unwrap(), [said]);

@@ -395,7 +395,11 @@ impl Leg {
     /// The reflex: pauses the speech bus when the caller has talked over it for long enough.
     fn interrupt_if_armed(&mut self, at_ms: u64) {
         let speaking = self.voice_activity.as_ref().and_then(|v| v.speaking());
-        let sounding = self.mixer.sounding(Bus::Speech);
+        // On hold nobody is talked over: what waits in the bus is not sent.
+        let sounding = self
+            .mixer
+            .sounding(Bus::Speech)
+            .filter(|_| self.direction.sends());
         let talked_over = self
             .barge_in
             .talked_over(speaking, sounding.is_some(), at_ms);

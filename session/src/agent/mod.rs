@@ -20,8 +20,10 @@ pub type AgentError = Box<dyn std::error::Error + Send + Sync>;
 pub enum UserTurn {
     /// The caller said something that was understood.
     Said {
-        /// The words.
+        /// The words, all of them.
         text: Pii<String>,
+        /// Those of them that were recognised last: the same as `text` where the caller did not pause.
+        last: Pii<String>,
         /// 0 to 1.
         confidence: f32,
     },

@@ -151,6 +151,7 @@ impl Turn {
         match turn.confidence {
             Some(confidence) => Some(UserTurn::Said {
                 text: Pii::new(turn.texts.join(" ")),
+                last: Pii::new(turn.texts.last().cloned().unwrap_or_default()),
                 confidence,
             }),
             None => Some(UserTurn::NotUnderstood),
@@ -219,6 +220,7 @@ mod tests {
             turn.take_finished(now + ORDINARY),
             Some(UserTurn::Said {
                 text: Pii::new("a table for two please".into()),
+                last: Pii::new("for two please".into()),
                 confidence: 0.8
             })
         );
@@ -257,6 +259,7 @@ mod tests {
             turn.take_finished(now + CAP),
             Some(UserTurn::Said {
                 text: Pii::new("sales".into()),
+                last: Pii::new("sales".into()),
                 confidence: 0.7
             })
         );

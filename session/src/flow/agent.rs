@@ -55,12 +55,13 @@ impl FlowAgent {
     async fn go_on(&self, session: &SessionHandle, input: Input) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
-            // Held while the actions are carried out, so that those of two inputs never mix; a
-            // collection, which takes its time, is always the last of them.
+            // Held while the actions are carried out, so that those of two inputs never mix; what
+            // takes its time, a collection or the end, is always the last of them.
             let mut conversation = self.conversation.lock().await;
             let actions = conversation.handle(input);
             debug!(call_id = %session.facts().call_id, step = conversation.at().as_str(), "flow");
             let mut collection = None;
+            let mut end = None;
             let mut last_said = None;
             for action in actions {
                 match action {
@@ -70,8 +71,8 @@ impl FlowAgent {
                         interruptible,
                     } => last_said = self.say(session, prompt, after, interruptible),
                     Action::Expect(grammar) => session.expect(grammar).await,
-                    Action::HangUp { silent: true } => session.hangup(EndCause::CallerSilent).await,
-                    Action::HangUp { silent: false } => session.hangup(EndCause::AgentHungUp).await,
+                    Action::HangUp { silent: true } => end = Some(EndCause::CallerSilent),
+                    Action::HangUp { silent: false } => end = Some(EndCause::AgentHungUp),
                     Action::Collect {
                         collection: what,
                         patience,
@@ -80,7 +81,16 @@ impl FlowAgent {
             }
             drop(conversation);
             if let Some((what, patience)) = collection {
-                next = self.collect(session, what, patience, last_said).await;
+                let prompt = last_said.as_ref().map(UtteranceHandle::id);
+                next = self.collect(session, what, patience, prompt).await;
+            }
+            if let Some(cause) = end {
+                // A hang-up waits only so long for what is still to be said; the last words may take
+                // longer, and their handle resolves whatever becomes of the call.
+                if let Some(last_words) = last_said {
+                    last_words.wait().await;
+                }
+                session.hangup(cause).await;
             }
         }
     }
@@ -91,7 +101,7 @@ impl FlowAgent {
         prompt: Prompt,
         after: bool,
         interruptible: bool,
-    ) -> Option<UtteranceId> {
+    ) -> Option<UtteranceHandle> {
         let queue = if after {
             QueueMode::After
         } else {
@@ -127,13 +137,12 @@ impl FlowAgent {
                 return None;
             }
         };
-        let id = utterance.id();
         tokio::spawn(watch(
             session.clone(),
-            utterance,
+            utterance.clone(),
             Arc::clone(&self.failures),
         ));
-        Some(id)
+        Some(utterance)
     }
 
     /// Collects a string of digits; `None` when the call is ending or something else collects now.
@@ -184,7 +193,10 @@ impl Agent for FlowAgent {
 
     async fn on_user_turn(&self, session: SessionHandle, turn: UserTurn) -> Result<(), AgentError> {
         let input = match turn {
-            UserTurn::Said { text, .. } => Input::Heard(phrase(text.expose())),
+            UserTurn::Said { text, last, .. } => Input::Heard {
+                whole: phrase(text.expose()),
+                last: phrase(last.expose()),
+            },
             UserTurn::NotUnderstood => Input::NotUnderstood,
         };
         self.go_on(&session, input).await;

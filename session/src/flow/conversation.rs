@@ -15,8 +15,13 @@ use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
 pub(super) enum Input {
     /// The conversation begins.
     Entered,
-    /// The caller said a phrase.
-    Heard(String),
+    /// The caller said a phrase, or several in one turn.
+    Heard {
+        /// All that was said.
+        whole: String,
+        /// What was said last.
+        last: String,
+    },
     /// The caller spoke, but said nothing expected.
     NotUnderstood,
     /// The caller pressed a digit.
@@ -96,10 +101,14 @@ impl Conversation {
         let mut breath = Breath::default();
         match (input, &step.next) {
             (Input::Entered, _) => self.enter(&flow.start, &mut breath),
-            (Input::Heard(phrase), Next::Choose(branches)) => {
-                // A phrase this step does not have was heard at the one before, and came too late.
-                if let Some(branch) = find(branches, |branch| branch.phrases.contains(&phrase)) {
-                    self.enter(&branch.then, &mut breath);
+            (Input::Heard { whole, last }, Next::Choose(branches)) => {
+                let means = |phrase| find(branches, |branch| branch.phrases.contains(phrase));
+                // Who says something twice, or thinks better of it, means what they said last.
+                match means(&whole).or_else(|| means(&last)) {
+                    Some(branch) => self.enter(&branch.then, &mut breath),
+                    // It was heard at the step it belongs to, and came too late.
+                    None if flow.expects(&last) => {}
+                    None => self.not_understood(step, &mut breath),
                 }
             }
             (Input::Pressed(digit), Next::Choose(branches)) => {
@@ -124,10 +133,10 @@ impl Conversation {
             }
             // Meant for a step that was left since: speech and digits cross transitions.
             (
-                Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
+                Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
                 Next::Then(_) | Next::HangUp,
             )
-            | (Input::Heard(_) | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
+            | (Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
             | (
                 Input::Collected(_) | Input::CollectedTooLittle,
                 Next::Then(_) | Next::Choose(_) | Next::HangUp,
@@ -145,17 +154,15 @@ impl Conversation {
             self.no_matches = 0;
             self.silences = 0;
             let step = flow.step(name);
-            let last = step.next == Next::HangUp;
             if let Some(say) = &step.say {
-                breath.say(self.fill_in(say), !last);
+                breath.say(self.fill_in(say));
             }
             match &step.next {
                 Next::Then(then) => name = then,
                 Next::Choose(_) | Next::Collect(_) => return self.listen(step, breath),
                 Next::HangUp => {
                     self.over = true;
-                    breath.actions.push(Action::Expect(None));
-                    return breath.actions.push(Action::HangUp { silent: false });
+                    return breath.hang_up(false);
                 }
             }
         }
@@ -176,7 +183,7 @@ impl Conversation {
         if self.no_matches > self.flow.retries {
             return self.leave(step.on_no_match.as_ref(), false, breath);
         }
-        breath.say(self.fill_in(&self.flow.no_match), true);
+        breath.say(self.fill_in(&self.flow.no_match));
         self.ask_again(step, breath);
     }
 
@@ -185,13 +192,13 @@ impl Conversation {
         if self.silences > self.flow.retries {
             return self.leave(step.on_silence.as_ref(), true, breath);
         }
-        breath.say(self.fill_in(&self.flow.silence), true);
+        breath.say(self.fill_in(&self.flow.silence));
         self.ask_again(step, breath);
     }
 
     fn ask_again(&self, step: &Step, breath: &mut Breath) {
         if let Some(again) = step.reprompt.as_ref().or(step.say.as_ref()) {
-            breath.say(self.fill_in(again), true);
+            breath.say(self.fill_in(again));
         }
         self.listen(step, breath);
     }
@@ -202,9 +209,8 @@ impl Conversation {
             return self.enter(exit, breath);
         }
         self.over = true;
-        breath.say(self.fill_in(&self.flow.goodbye), false);
-        breath.actions.push(Action::Expect(None));
-        breath.actions.push(Action::HangUp { silent });
+        breath.say(self.fill_in(&self.flow.goodbye));
+        breath.hang_up(silent);
     }
 
     /// A prompt with the collected digits in the place of their names.
@@ -230,6 +236,13 @@ impl Flow {
         self.steps
             .get(name)
             .expect("a parsed flow has every step it names")
+    }
+
+    /// Whether any step expects a phrase.
+    fn expects(&self, phrase: &str) -> bool {
+        self.steps
+            .keys()
+            .any(|step| self.leads_to(step, phrase).is_some())
     }
 
     /// Whether a step leads to the call's end without waiting for the caller.
@@ -268,12 +281,23 @@ struct Breath {
 }
 
 impl Breath {
-    fn say(&mut self, prompt: Prompt, interruptible: bool) {
+    fn say(&mut self, prompt: Prompt) {
         let after = std::mem::replace(&mut self.spoke, true);
         self.actions.push(Action::Say {
             prompt,
             after,
-            interruptible,
+            interruptible: true,
         });
+    }
+
+    /// These were the last words: the caller can no longer change anything by speaking over them.
+    fn hang_up(&mut self, silent: bool) {
+        for action in &mut self.actions {
+            if let Action::Say { interruptible, .. } = action {
+                *interruptible = false;
+            }
+        }
+        self.actions.push(Action::Expect(None));
+        self.actions.push(Action::HangUp { silent });
     }
 }

@@ -63,7 +63,14 @@ fn digit(symbol: char) -> Input {
 }
 
 fn heard(phrase: &str) -> Input {
-    Input::Heard(phrase.to_owned())
+    heard_last(phrase, phrase)
+}
+
+fn heard_last(whole: &str, last: &str) -> Input {
+    Input::Heard {
+        whole: whole.to_owned(),
+        last: last.to_owned(),
+    }
 }
 
 #[test]
@@ -282,6 +289,31 @@ fn a_phrase_or_a_digit_leads_on_and_collected_digits_are_read_back() {
         assert_eq!(said(&actions), [("You keyed 4 0 star.", false)]);
         assert_eq!(actions.last(), Some(&Action::HangUp { silent: false }));
     }
+}
+
+#[test]
+fn of_several_phrases_in_one_turn_the_last_counts() {
+    for (whole, last, step) in [
+        ("yes yes", "yes", "number"),
+        ("no yes", "yes", "number"),
+        ("yes no", "no", "end"),
+        ("no thank you", "you", "end"),
+    ] {
+        let (mut conversation, _) = start(SMALL);
+        conversation.handle(heard_last(whole, last));
+        assert_eq!(conversation.at().as_str(), step, "{whole}");
+    }
+}
+
+#[test]
+fn words_that_no_step_expects_are_not_understood() {
+    let (mut conversation, _) = start(SMALL);
+    let actions = conversation.handle(heard_last("yes perhaps", "perhaps"));
+    assert_eq!(
+        said(&actions)[0],
+        ("Sorry, I did not understand that.", false)
+    );
+    assert_eq!(conversation.at().as_str(), "ask");
 }
 
 #[test]

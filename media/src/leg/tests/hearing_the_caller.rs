@@ -135,6 +135,23 @@ fn the_reflex_leaves_short_speech_and_a_silent_agent_alone() {
 }
 
 #[test]
+fn music_of_a_far_end_that_holds_the_call_does_not_set_the_reflex_off() {
+    let mut scene = Scene::new(hearing());
+    let hold = agreed(&scene.leg, Direction::ReceiveOnly, Some(far_address()));
+    scene.leg.renegotiate(&hold, scene.now).unwrap();
+    let policy = BargeInPolicy { min_speech_ms: 300 };
+    scene.leg.handle_command(LegCommand::BargeIn(Some(policy)));
+    scene.play(1, vec![1000; 80_000], true);
+    sentence_after(&mut scene, 500, 5000);
+    let heard = |wanted: fn(&LegEvent) -> bool| scene.events.iter().any(wanted);
+    assert!(heard(|event| matches!(
+        event,
+        LegEvent::SpeechStarted { .. }
+    )));
+    assert!(!heard(|event| matches!(event, LegEvent::BargeIn { .. })));
+}
+
+#[test]
 fn digits_reach_the_session_once_a_press_and_in_order() {
     let payload_type = PayloadType::new(101).unwrap();
     let event = TelephoneEvent {

@@ -54,7 +54,8 @@ impl Session {
 
     pub(super) fn caller_stopped(&mut self, at_ms: u64, now: Instant) {
         let Some(caller) = self.caller.take() else {
-            return;
+            // It began on hold.
+            return self.hearing.drop_gathered();
         };
         self.timers.stop(Timer::LongSpeech);
         let stopped_at = self.media_time(at_ms, now);
@@ -83,6 +84,24 @@ impl Session {
             self.hearing.drop_gathered();
             self.no_words(stopped_at, now);
         }
+    }
+
+    /// Whatever the caller was saying is not to be answered.
+    pub(super) fn forget_caller(&mut self, now: Instant) {
+        if self.caller.take().is_some() {
+            self.trigger(Trigger::CallerStops, now);
+        }
+        for timer in [
+            Timer::LongSpeech,
+            Timer::FalseInterruption,
+            Timer::NoTranscript,
+        ] {
+            self.timers.stop(timer);
+        }
+        self.turn.clear();
+        self.hearing.drop_gathered();
+        self.speech.resume(now, &mut self.out);
+        self.no_transcript(now);
     }
 
     /// One utterance may not last longer: what there is of it is recognised, and it holds nothing up
@@ -210,6 +229,9 @@ impl Session {
                 None
             }
         };
+        if self.on_hold {
+            return;
+        }
         let least = self.config.interruption.min_confidence;
         let words = words.filter(|(_, confidence)| *confidence >= least);
         let held = self.speech.is_held();

@@ -178,11 +178,13 @@ impl Session {
     }
 
     /// On hold the leg is mute and the caller hears nothing of ours: silence is nobody's fault, and
-    /// begins anew afterwards.
+    /// begins anew afterwards. Nor does the caller say anything then, whatever is heard; what they
+    /// were saying is broken off by the hold, and what sounds at its end is none of theirs.
     pub(super) fn set_on_hold(&mut self, on_hold: bool, now: Instant) {
         if on_hold != self.on_hold && !self.phase.is_ending() {
             self.on_hold = on_hold;
             self.speech.set_on_hold(on_hold, now, &mut self.out);
+            self.forget_caller(now);
             self.silence.restart(now);
         }
     }

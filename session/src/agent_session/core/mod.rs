@@ -24,7 +24,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::control::{Bus, Epoch, LegEvent};
+use offhook_media::control::{Bus, Epoch, LegCommand, LegEvent};
 use tokio::time::Instant;
 
 use self::key_presses::{KeyPresses, Path};
@@ -218,6 +218,12 @@ impl Session {
             LegEvent::Live { at_ms } => {
                 self.learn_media_time(at_ms, now);
                 self.media_is_live(now);
+            }
+            // On hold it is the far end's music that is heard.
+            LegEvent::SpeechStarted { .. } | LegEvent::SpeechStopped { .. } if self.on_hold => {}
+            LegEvent::Heard { .. } if self.on_hold => self.hearing.drop_gathered(),
+            LegEvent::BargeIn { .. } if self.on_hold => {
+                self.out.leg(LegCommand::Resume(Bus::Speech));
             }
             LegEvent::SpeechStarted { at_ms } => self.caller_started(at_ms, now),
             LegEvent::SpeechStopped { at_ms } => self.caller_stopped(at_ms, now),

@@ -236,8 +236,8 @@ impl Conversation {
                 }),
                 5 => self.call.leg(LegEvent::Silent { at_ms }),
                 6 => self.call.session.handle_leg_gone(self.call.now),
-                7..=9 => self.call.call(CallEvent::Held),
-                10..=18 => self.call.call(CallEvent::Resumed),
+                7 => self.call.call(CallEvent::Held),
+                8..=18 => self.call.call(CallEvent::Resumed),
                 19..=24 => self.call.command(Command::Expect(None)),
                 _ => self
                     .call

@@ -112,6 +112,7 @@ impl Session {
         let armed = by_voice
             && self.means.listens
             && self.phase == Phase::Open
+            && !self.on_hold
             && self.speech.is_interruptible();
         if armed != self.armed {
             self.armed = armed;

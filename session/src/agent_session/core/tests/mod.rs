@@ -3,6 +3,7 @@
 mod digits;
 mod ending;
 mod gate;
+mod hold;
 mod interruption;
 mod silence;
 mod speaking;
@@ -30,6 +31,7 @@ use crate::provider::{ProviderError, Recognition};
 fn said(text: &str) -> UserTurn {
     UserTurn::Said {
         text: Pii::new(text.into()),
+        last: Pii::new(text.into()),
         confidence: 0.9,
     }
 }

@@ -113,7 +113,14 @@ fn words_after_words_are_one_turn() {
     call.caller_says(600);
     call.recognised(phrase("for two people"));
     call.pass_ms(700);
-    assert_eq!(call.turns, [said("a table for two people")]);
+    assert_eq!(
+        call.turns,
+        [UserTurn::Said {
+            text: Pii::new("a table for two people".into()),
+            last: Pii::new("for two people".into()),
+            confidence: 0.9,
+        }]
+    );
 }
 
 #[test]
