@@ -98,6 +98,12 @@ fn load(calls: u32, calls_per_second: u32) -> Result<bool, String> {
                 .collect::<Vec<_>>()
                 .join("\n")
         );
+        println!("the daemon said:\n{}", last_lines(&daemon.log(), 20));
     }
     Ok(outcome.failed == 0 && outcome.successful == u64::from(calls))
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
