@@ -5,6 +5,7 @@
 //!                └─► until_told_to_stop ─► stop: drain, then end each of them
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,6 +98,7 @@ pub struct Service {
     stop_control: oneshot::Sender<()>,
     control: JoinHandle<io::Result<()>>,
     counting: JoinHandle<()>,
+    warming: JoinHandle<()>,
 }
 
 impl Service {
@@ -116,9 +118,10 @@ impl Service {
         let health = Arc::new(Health::new(Instant::now()));
         let directory = Arc::new(CallDirectory::default());
         let recordings = recordings(&config)?;
+        let providers = providers(&config);
         let sessions = Arc::new(Sessions::new(
             &config,
-            providers(&config),
+            providers.clone(),
             recordings.clone(),
         )?);
 
@@ -160,6 +163,7 @@ impl Service {
             .map_err(ServiceError::Start)?;
         let service = Self {
             counting: tokio::spawn(publish_counters(Arc::clone(&media))),
+            warming: tokio::spawn(warm_prompts(Arc::clone(&config), providers)),
             signalling: tokio::spawn(signalling.run()),
             config,
             health,
@@ -218,6 +222,7 @@ impl Service {
         let _ = self.commands.send(Command::Drain { timeout }).await;
         let signalling = self.signalling.await;
         self.counting.abort();
+        self.warming.abort();
         // These block, for a tick and for a write; nothing else runs any more that could mind.
         self.media.stop();
         if let Some(recordings) = &self.recordings {
@@ -274,6 +279,34 @@ fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> 
         .transpose()
         .map_err(ServiceError::Start)?;
     Ok(started.map(Arc::new))
+}
+
+/// Has the fixed texts of every flow synthesised, one after the other, so that they never hold up a call
+/// by more than one of them. A voice that is not there is named now, not by the first caller.
+async fn warm_prompts(config: Arc<Config>, providers: Providers) {
+    let Some(voice) = &providers.voice else {
+        return;
+    };
+    let rates: BTreeSet<u32> = config
+        .media
+        .codecs
+        .iter()
+        .map(|codec| codec.sample_rate_hz())
+        .collect();
+    for (name, agent) in &config.agents {
+        let AgentKind::Flow { flow, .. } = &agent.kind else {
+            continue;
+        };
+        for text in flow.fixed_texts() {
+            for rate_hz in &rates {
+                if let Err(error) = providers.prompts.warm(voice, text, *rate_hz).await {
+                    tracing::warn!(agent = %name, %error, "the agent's texts cannot be spoken at present");
+                    return;
+                }
+            }
+        }
+        tracing::debug!(agent = %name, "the agent's fixed texts are ready");
+    }
 }
 
 /// Publishes what the media threads counted, once a second.

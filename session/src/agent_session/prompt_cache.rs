@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::resample::to_rate;
+use super::sentences;
 use crate::provider::{ProviderError, TextToSpeech};
 
 /// Samples at the rate asked for.
@@ -100,6 +101,23 @@ impl PromptCache {
             inner.join_or_start(key, voice, self)
         };
         request.await
+    }
+
+    /// Has `text` ready, sentence by sentence as `say` asks for it, so that the first caller does not
+    /// wait for the voice.
+    ///
+    /// # Errors
+    /// When the voice fails; what it made before is kept.
+    pub async fn warm(
+        self: &Arc<Self>,
+        voice: &Arc<dyn TextToSpeech>,
+        text: &str,
+        rate_hz: u32,
+    ) -> Result<(), ProviderError> {
+        for sentence in sentences::split(text) {
+            self.get(voice, &text[sentence], rate_hz).await?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -240,6 +258,19 @@ mod tests {
         let three = cache.get(&voice, "hello", 8_000).await.expect("kept");
         assert_eq!(three.len(), 1_000);
         assert_eq!(counter.requests.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warmed_text_is_there_sentence_by_sentence_before_anybody_asks() {
+        let (counter, voice) = voice();
+        let cache = Arc::new(PromptCache::default());
+        let text = "We are closed. Please call again.";
+        cache.warm(&voice, text, 8_000).await.expect("synthesised");
+        assert_eq!(counter.requests.load(Ordering::Relaxed), 2);
+        for sentence in ["We are closed.", "Please call again."] {
+            cache.get(&voice, sentence, 8_000).await.expect("kept");
+        }
+        assert_eq!(counter.requests.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]

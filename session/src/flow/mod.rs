@@ -114,6 +114,26 @@ impl Flow {
         files
     }
 
+    /// The texts that are the same in every call and have to be synthesised, the first step's first.
+    #[must_use]
+    pub fn fixed_texts(&self) -> Vec<&str> {
+        let first = self
+            .steps
+            .get(&self.start)
+            .into_iter()
+            .flat_map(|step| &step.say);
+        let mut texts: Vec<&str> = Vec::new();
+        for prompt in first.chain(self.prompts()) {
+            if let Prompt::Text(text) = prompt
+                && !text.contains('{')
+                && !texts.contains(&text.as_str())
+            {
+                texts.push(text);
+            }
+        }
+        texts
+    }
+
     /// Whether any prompt has to be synthesised.
     #[must_use]
     pub fn needs_a_voice(&self) -> bool {

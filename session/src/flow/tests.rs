@@ -440,3 +440,12 @@ fn a_recording_is_played_under_its_text() {
     ));
     assert_eq!(said(&actions), [("Yes or no?", false)]);
 }
+
+#[test]
+fn the_fixed_texts_are_those_without_digits_to_fill_in_the_greeting_first() {
+    let flow = Flow::parse(FRONT_DESK).unwrap();
+    let texts = flow.fixed_texts();
+    assert!(texts[0].starts_with("Hello, this is the front desk."));
+    assert!(texts.contains(&"Thank you for calling. Goodbye."));
+    assert!(texts.iter().all(|text| !text.contains("{number}")));
+}
