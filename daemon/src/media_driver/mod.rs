@@ -6,10 +6,14 @@
 //! buffer at a tick anyway; a packet's arrival is the kernel's timestamp, not the time we looked.
 //!
 //! ```text
-//! clock.sleep → epoll (0 ms) → recvmmsg per ready socket → Leg::handle_datagram
-//!             → command queue → Leg::handle_command
-//!             → Leg::tick → sendto → Leg::poll_event → session's event queue, signalling's notices
+//! clock.sleep → command queue → Leg::handle_command
+//!             → epoll (0 ms): which sockets are readable
+//!             → leg by leg: recvmmsg if readable → Leg::handle_datagram
+//!                           → Leg::tick → sendto
+//!                           → Leg::poll_event → session's event queue, signalling's notices
 //! ```
+//!
+//! A leg that panics fails alone: its call is ended, and the thread goes on with the others.
 //!
 //! | queue | bound | when full |
 //! |---|---|---|
@@ -60,7 +64,7 @@ pub enum MediaNotice {
     Live(LegId),
     /// Nothing has arrived for the leg's no-media time.
     Silent(LegId),
-    /// The leg's session did not take its events; the call should be ended.
+    /// The leg's session did not take its events, or the leg itself failed; the call should be ended.
     Stalled(LegId),
     /// The leg is off the thread. It comes back whole, so that its memory is freed elsewhere and its
     /// last figures can be read; its socket is closed.
