@@ -6,10 +6,14 @@
 //! buffer at a tick anyway; a packet's arrival is the kernel's timestamp, not the time we looked.
 //!
 //! ```text
-//! clock.sleep → epoll (0 ms) → recvmmsg per ready socket → Leg::handle_datagram
-//!             → command queue → Leg::handle_command
-//!             → Leg::tick → sendto → Leg::poll_event → session's event queue, signalling's notices
+//! clock.sleep → command queue → Leg::handle_command
+//!             → epoll (0 ms): which sockets are readable
+//!             → leg by leg: recvmmsg if readable → Leg::handle_datagram
+//!                           → Leg::tick → sendto
+//!                           → Leg::poll_event → session's event queue, signalling's notices
 //! ```
+//!
+//! A leg that panics fails alone: its call is ended, and the thread goes on with the others.
 //!
 //! | queue | bound | when full |
 //! |---|---|---|
@@ -54,7 +58,7 @@ const LONGEST_TURN: Duration = Duration::from_secs(3);
 /// What signalling hears from a media thread.
 #[derive(Debug)]
 pub enum MediaNotice {
-    /// The leg's session did not take its events; the call should be ended.
+    /// The leg's session did not take its events, or the leg itself failed; the call should be ended.
     Stalled(LegId),
     /// The leg is off the thread. It comes back whole, so that its memory is freed elsewhere and its
     /// last figures can be read; its socket is closed.
@@ -86,6 +90,17 @@ pub(crate) enum ThreadCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the media thread's command queue is full")]
 pub struct MediaQueueFull;
+
+/// Why a leg could not be handed to a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The emptiest thread does not keep up.
+    #[error(transparent)]
+    QueueFull(#[from] MediaQueueFull),
+    /// Every media thread has ended.
+    #[error("no media thread runs")]
+    NoThread,
+}
 
 /// What a thread counts, readable from anywhere.
 #[derive(Debug, Default)]
@@ -173,27 +188,28 @@ impl MediaThreads {
     /// Hands a leg to the thread with the fewest legs.
     ///
     /// # Errors
-    /// When that thread's command queue is full; the leg is dropped and its socket closed.
-    pub fn open(&self, new: NewLeg) -> Result<LegLine, MediaQueueFull> {
-        let (index, thread) = self
-            .threads
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, thread)| thread.counters.legs.load(Ordering::Relaxed))
-            .expect("at least one media thread is started");
-        let id = LegId::new(index, self.next_leg.fetch_add(1, Ordering::Relaxed));
+    /// When that thread's queue is full or no thread runs any more; the leg is dropped and its socket
+    /// closed.
+    pub fn open(&self, new: NewLeg) -> Result<LegLine, OpenError> {
         let port = new.socket.local().port();
-        thread
-            .commands
-            .try_send(ThreadCommand::Open(id, Box::new(new)))
-            .map_err(|_| MediaQueueFull)?;
-        // Counted here, not when the thread takes it, so that a burst of calls spreads evenly.
-        thread.counters.legs.fetch_add(1, Ordering::Relaxed);
-        Ok(LegLine {
-            id,
-            port,
-            commands: thread.commands.clone(),
-        })
+        let mut new = Box::new(new);
+        let mut threads: Vec<(usize, &MediaThread)> = self.threads.iter().enumerate().collect();
+        threads.sort_by_key(|(_, thread)| thread.counters.legs.load(Ordering::Relaxed));
+        for (index, thread) in threads {
+            let id = LegId::new(index, self.next_leg.fetch_add(1, Ordering::Relaxed));
+            match thread.commands.try_send(ThreadCommand::Open(id, new)) {
+                Ok(()) => {
+                    // Counted here, not when the thread takes it, so that a burst of calls spreads evenly.
+                    thread.counters.legs.fetch_add(1, Ordering::Relaxed);
+                    let commands = thread.commands.clone();
+                    return Ok(LegLine { id, port, commands });
+                }
+                // A thread that ended by a fault keeps its few legs for ever: it is not the emptiest.
+                Err(TrySendError::Disconnected(ThreadCommand::Open(_, back))) => new = back,
+                Err(_) => return Err(OpenError::QueueFull(MediaQueueFull)),
+            }
+        }
+        Err(OpenError::NoThread)
     }
 
     /// Every thread's counters, in thread order.

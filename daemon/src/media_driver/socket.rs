@@ -17,6 +17,10 @@ const DATAGRAM_BYTES: usize = 2_048;
 /// How many datagrams one call takes from one socket.
 const BATCH: usize = 8;
 
+/// How many batches one socket may have in one turn: a far end sends one datagram or two, and who sends
+/// more shall not keep the thread from its other legs.
+const MOST_BATCHES: usize = 8;
+
 /// Room for one `timespec` control message, with its header, aligned.
 const CONTROL_WORDS: usize = 8;
 
@@ -117,22 +121,23 @@ impl ReceiveBatch {
         }
     }
 
-    /// Reads everything that waits in `socket` and hands over each datagram, its source and its
-    /// arrival. Returns how many there were.
+    /// Reads what waits in `socket`, 64 datagrams at most, and hands over each with its source and its
+    /// arrival. Answers how many there were, and whether the socket is empty now.
     pub(super) fn receive(
         &mut self,
         socket: &RtpSocket,
         clocks: ClockPair,
         mut take: impl FnMut(&[u8], SocketAddr, Instant),
-    ) -> u64 {
+    ) -> (u64, bool) {
         let mut total = 0;
-        loop {
+        for _ in 0..MOST_BATCHES {
             let count = self.receive_once(socket, clocks, &mut take);
             total += count as u64;
             if count < BATCH {
-                return total;
+                return (total, true);
             }
         }
+        (total, false)
     }
 
     fn receive_once(
@@ -167,8 +172,8 @@ impl ReceiveBatch {
                 std::ptr::null_mut(),
             )
         };
-        // An error (nothing waits, or an ICMP refusal) reads as nothing received: the next tick asks
-        // again, and a far end that is gone is noticed by its silence.
+        // An error (nothing waits, or an ICMP refusal) reads as nothing received: the next datagram makes
+        // the kernel tell again, and a far end that is gone is noticed by its silence.
         let count = usize::try_from(result).unwrap_or(0);
         for (index, header) in headers.iter().enumerate().take(count) {
             let length = (header.msg_len as usize).min(DATAGRAM_BYTES);
@@ -320,10 +325,10 @@ mod tests {
         let mut batch = ReceiveBatch::new();
         let mut seen = Vec::new();
         let clocks = ClockPair::read();
-        let count = batch.receive(&receiver, clocks, |bytes, from, arrival| {
+        let (count, emptied) = batch.receive(&receiver, clocks, |bytes, from, arrival| {
             seen.push((bytes[0], bytes.len(), from, arrival));
         });
-        assert_eq!(count, 20);
+        assert_eq!((count, emptied), (20, true));
         let tolerance = Duration::from_millis(2);
         for (index, (first, length, from, arrival)) in seen.into_iter().enumerate() {
             assert_eq!(

@@ -1,11 +1,11 @@
 //! One media thread: the loop.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use offhook_media::control::LegEvent;
 use tokio::sync::mpsc;
 
 use super::clock::{FrameClock, Tick};
@@ -20,8 +20,18 @@ const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// A leg in its place on a thread.
 struct Seat {
     new: NewLeg,
+    /// Its socket has something to read.
+    readable: bool,
+    condition: Condition,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Well,
     /// Its session stopped taking events: signalling was told, the rest is discarded.
-    stalled: bool,
+    Stalled,
+    /// It panicked: signalling was told, and nothing touches it until it is closed.
+    Failed,
 }
 
 pub(super) struct Thread {
@@ -90,7 +100,6 @@ impl Thread {
             let Some(tick) = clock.advance(Instant::now()) else {
                 continue;
             };
-            self.receive();
             while let Ok(command) = self.commands.try_recv() {
                 if !self.carry_out(command) {
                     return false;
@@ -103,25 +112,15 @@ impl Thread {
         true
     }
 
-    /// Hands every waiting datagram to its leg.
-    fn receive(&mut self) {
-        let clocks = ClockPair::read();
+    /// Notes which sockets have something to read.
+    fn look(&mut self) {
         let mut tokens = [0; READY_BATCH];
         loop {
             let count = self.ready.ready(&mut tokens);
             for token in &tokens[..count] {
-                let Some(seat) = self.seats.get_mut(*token) else {
-                    continue;
-                };
-                let NewLeg { leg, socket, .. } = &mut seat.new;
-                let received = self
-                    .batch
-                    .receive(socket, clocks, |datagram, from, arrival| {
-                        leg.handle_datagram(datagram, from, arrival);
-                    });
-                self.counters
-                    .received
-                    .fetch_add(received, Ordering::Relaxed);
+                if let Some(seat) = self.seats.get_mut(*token) {
+                    seat.readable = true;
+                }
             }
             if count < READY_BATCH {
                 return;
@@ -129,27 +128,42 @@ impl Thread {
         }
     }
 
-    /// One frame for every leg.
+    /// One turn for every leg: what it received, its frame, its datagram, its events. One leg after the
+    /// other, and not one step for all after the other: so a leg and its socket are fetched into the
+    /// processor's cache once.
     fn tick(&mut self, tick: Tick) {
-        self.counters.ticks.fetch_add(1, Ordering::Relaxed);
-        self.counters
+        self.look();
+        let clocks = ClockPair::read();
+        let Self {
+            seats,
+            batch,
+            unsent_notices,
+            counters,
+            ..
+        } = self;
+        let (mut received, mut sent) = (0, 0);
+        for (id, seat) in seats.iter_mut() {
+            let outcome = seat.attempt(|seat| {
+                if seat.readable {
+                    received += seat.receive(batch, clocks);
+                }
+                match seat.send_frame(tick) {
+                    Some(Ok(())) => sent += 1,
+                    Some(Err(_)) => {
+                        counters.send_failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                    None => {}
+                }
+                seat.report()
+            });
+            unsent_notices.extend(outcome.err().map(|_| MediaNotice::Stalled(id)));
+        }
+        counters.received.fetch_add(received, Ordering::Relaxed);
+        counters.sent.fetch_add(sent, Ordering::Relaxed);
+        counters.ticks.fetch_add(1, Ordering::Relaxed);
+        counters
             .missed_ticks
             .fetch_add(u64::from(tick.missed), Ordering::Relaxed);
-        let mut sent = 0;
-        for (id, seat) in self.seats.iter_mut() {
-            if let Some((datagram, to)) = seat.new.leg.tick(tick.at) {
-                match seat.new.socket.send(datagram, to) {
-                    Ok(()) => sent += 1,
-                    Err(_) => {
-                        self.counters.send_failures.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            }
-            while let Some(event) = seat.new.leg.poll_event() {
-                seat.report(id, event, &mut self.unsent_notices);
-            }
-        }
-        self.counters.sent.fetch_add(sent, Ordering::Relaxed);
     }
 
     /// Carries out one command. `false` for the command to stop.
@@ -157,18 +171,20 @@ impl Thread {
         match command {
             ThreadCommand::Open(id, new) => self.open(id, *new),
             ThreadCommand::Leg(id, command) => {
-                if let Some(seat) = self.seats.get_mut(id.as_token()) {
+                self.attempt(id, |seat| {
                     seat.new.leg.handle_command(command);
-                }
+                    Ok(())
+                });
             }
             ThreadCommand::Renegotiate(id, agreed) => {
-                if let Some(seat) = self.seats.get_mut(id.as_token())
-                    && let Err(error) = seat.new.leg.renegotiate(&agreed, Instant::now())
-                {
+                self.attempt(id, |seat| {
                     // The call agrees to nothing that a leg cannot do, so this is out of memory.
-                    tracing::error!(%error, "a leg could not be re-negotiated");
-                    self.unsent_notices.push(MediaNotice::Stalled(id));
-                }
+                    let outcome = seat.new.leg.renegotiate(&agreed, Instant::now());
+                    outcome.map_err(|error| {
+                        tracing::error!(%error, "a leg could not be re-negotiated");
+                        EndCall
+                    })
+                });
             }
             ThreadCommand::Close(id) => {
                 if let Some(seat) = self.seats.remove(id) {
@@ -191,9 +207,19 @@ impl Thread {
             id,
             Seat {
                 new,
-                stalled: false,
+                readable: false,
+                condition: Condition::Well,
             },
         );
+    }
+
+    /// Does one leg's work, if the leg is here.
+    fn attempt(&mut self, id: LegId, work: impl FnOnce(&mut Seat) -> Result<(), EndCall>) {
+        if let Some(seat) = self.seats.get_mut(id.as_token())
+            && seat.attempt(work).is_err()
+        {
+            self.unsent_notices.push(MediaNotice::Stalled(id));
+        }
     }
 
     /// Sends the notices that found the queue full before. Their number is bounded by the legs'.
@@ -207,17 +233,59 @@ impl Thread {
     }
 }
 
+/// Signalling is to be told that this leg's call must end.
+#[derive(Debug, PartialEq, Eq)]
+struct EndCall;
+
 impl Seat {
-    /// Passes an event to the session.
-    fn report(&mut self, id: LegId, event: LegEvent, unsent: &mut Vec<MediaNotice>) {
-        if self.stalled {
-            return;
+    /// Does a leg's work. A panic in it is this leg's end and nobody else's.
+    fn attempt(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), EndCall>,
+    ) -> Result<(), EndCall> {
+        if self.condition == Condition::Failed {
+            return Ok(());
         }
-        // A session that ended closes its queue; only one that is full and alive has stalled.
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.new.events.try_send(event) {
-            self.stalled = true;
-            unsent.push(MediaNotice::Stalled(id));
+        // What the panic left half done is the seat's own and is not looked at again.
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            tracing::error!("a leg failed; its call is ended");
+            self.condition = Condition::Failed;
+            Err(EndCall)
+        })
+    }
+
+    /// Hands what waits in the socket to the leg; answers how many datagrams that were. What a flood
+    /// leaves in the socket stays for the next turn, since the kernel tells of it only once.
+    fn receive(&mut self, batch: &mut ReceiveBatch, clocks: ClockPair) -> u64 {
+        let NewLeg { leg, socket, .. } = &mut self.new;
+        let (received, emptied) = batch.receive(socket, clocks, |datagram, from, arrival| {
+            leg.handle_datagram(datagram, from, arrival);
+        });
+        self.readable = !emptied;
+        received
+    }
+
+    /// The leg's next 10 ms; `None` when they complete no packet.
+    fn send_frame(&mut self, tick: Tick) -> Option<std::io::Result<()>> {
+        let NewLeg { leg, socket, .. } = &mut self.new;
+        let (datagram, to) = leg.tick(tick.at)?;
+        Some(socket.send(datagram, to))
+    }
+
+    /// Passes the leg's events to the session.
+    fn report(&mut self) -> Result<(), EndCall> {
+        let mut outcome = Ok(());
+        while let Some(event) = self.new.leg.poll_event() {
+            if self.condition == Condition::Stalled {
+                continue;
+            }
+            // A session that ended closes its queue; only one that is full and alive has stalled.
+            if let Err(mpsc::error::TrySendError::Full(_)) = self.new.events.try_send(event) {
+                self.condition = Condition::Stalled;
+                outcome = Err(EndCall);
+            }
         }
+        outcome
     }
 }
 
@@ -226,5 +294,120 @@ fn sleep_until(deadline: Instant) {
     let now = Instant::now();
     if let Some(wait) = deadline.checked_duration_since(now) {
         std::thread::sleep(wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use offhook_media::codec::{Codec, CodecKind};
+    use offhook_media::leg::{Leg, LegConfig};
+    use offhook_media::mixer::BusBounds;
+    use offhook_media::sdp::Direction;
+    use offhook_media::sender::StreamStart;
+
+    use super::*;
+    use crate::media_driver::RtpSocket;
+    use crate::telemetry::health::Health;
+
+    /// A thread that the test runs itself, its notices, and the far ends of its two legs.
+    fn thread_with_two_legs() -> (
+        Thread,
+        mpsc::Receiver<MediaNotice>,
+        [LegId; 2],
+        [UdpSocket; 2],
+    ) {
+        let (_, commands) = crossbeam_channel::bounded(1);
+        let (notices, heard) = mpsc::channel(8);
+        let heartbeat = Health::new(Instant::now()).watch("media-test", Duration::from_secs(1));
+        let counters = Arc::new(ThreadCounters::default());
+        let mut thread = Thread::new(commands, notices, counters, heartbeat).expect("epoll");
+        let ids = [LegId::new(0, 0), LegId::new(0, 1)];
+        let far_ends = ids.map(|id| {
+            let far_end = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            far_end.set_nonblocking(true).expect("a socket option");
+            let config = LegConfig {
+                codec: Codec::new(CodecKind::Pcmu),
+                telephone_event: None,
+                also_accepted: Vec::new(),
+                remote: Some(far_end.local_addr().expect("an address")),
+                direction: Direction::SendReceive,
+                stream: StreamStart {
+                    ssrc: 1,
+                    sequence: 0,
+                    timestamp: 0,
+                },
+                voice_activity: false,
+                no_media_timeout: None,
+                bounds: BusBounds::default(),
+            };
+            thread.open(
+                id,
+                NewLeg {
+                    leg: Box::new(Leg::new(config, Instant::now()).expect("a leg")),
+                    socket: RtpSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port"),
+                    events: mpsc::channel(8).0,
+                },
+            );
+            far_end
+        });
+        (thread, heard, ids, far_ends)
+    }
+
+    /// Lets 40 ms pass, and answers how many datagrams each far end got.
+    fn packets_in_40_ms(thread: &mut Thread, far_ends: &[UdpSocket; 2]) -> [usize; 2] {
+        let mut clock = FrameClock::new(Instant::now());
+        for _ in 0..4 {
+            let tick = clock.advance(clock.next()).expect("it is due");
+            thread.tick(tick);
+        }
+        far_ends
+            .each_ref()
+            .map(|far_end| std::iter::from_fn(|| far_end.recv(&mut [0; 1_500]).ok()).count())
+    }
+
+    #[test]
+    fn a_flooded_port_costs_the_others_nothing_and_is_read_on_in_the_next_turn() {
+        let (mut thread, _heard, [flooded, _], far_ends) = thread_with_two_legs();
+        let seat = thread
+            .seats
+            .get_mut(flooded.as_token())
+            .expect("it is there");
+        let to = seat.new.socket.local();
+        for _ in 0..200 {
+            far_ends[0].send_to(&[0; 172], to).expect("loopback");
+        }
+        let mut clock = FrameClock::new(Instant::now());
+        let mut received = Vec::new();
+        for _ in 0..4 {
+            let tick = clock.advance(clock.next()).expect("it is due");
+            thread.tick(tick);
+            received.push(thread.counters.received.load(Ordering::Relaxed));
+        }
+        assert_eq!(received, [64, 128, 192, 200]);
+    }
+
+    #[test]
+    fn a_leg_that_panics_ends_alone_and_is_still_handed_back_when_closed() {
+        let (mut thread, mut heard, [failing, sound], far_ends) = thread_with_two_legs();
+        assert_eq!(packets_in_40_ms(&mut thread, &far_ends), [2, 2]);
+
+        thread.attempt(failing, |_| panic!("as a test wants it"));
+        assert_eq!(packets_in_40_ms(&mut thread, &far_ends), [0, 2]);
+        thread.attempt(failing, |_| panic!("never run: it is not touched again"));
+        thread.attempt(sound, |_| Ok(()));
+        assert!(thread.carry_out(ThreadCommand::Close(failing)));
+        thread.send_unsent_notices();
+        let mut notices = Vec::new();
+        while let Ok(notice) = heard.try_recv() {
+            notices.push(match notice {
+                MediaNotice::Stalled(id) => ("stalled", id),
+                MediaNotice::Closed(id, _) => ("closed", id),
+            });
+        }
+        notices.sort_by_key(|(what, _)| std::cmp::Reverse(*what));
+        assert_eq!(notices, [("stalled", failing), ("closed", failing)]);
+        assert_eq!(packets_in_40_ms(&mut thread, &far_ends)[1], 2);
     }
 }
