@@ -136,6 +136,19 @@ async fn digits_keyed_during_the_prompt_are_collected_and_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_pressed_in_one_go_reach_the_steps_they_are_meant_for() {
+    let flow = format!(
+        "{}\n[step.menu]\nsay = \"Press one.\"\nexpect = [{{ digits = \"1\", then = \"number\" }}]\n",
+        COLLECT.replace("start = \"number\"", "start = \"menu\"")
+    );
+    let script = ['1', '4', '0', '7', '#'].map(|key| Act::Presses(300, key));
+    let call = call(&flow, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    assert!(agent.contains(&"You keyed 4 0 7.".to_owned()), "{agent:?}");
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
     // The prompt lasts 1.5 s; a digit 4.5 s after its end is still in time.
     let script = [

@@ -246,7 +246,10 @@ impl Session {
 
     fn stop_taking_input(&mut self, now: Instant) {
         self.turn.clear();
-        self.callbacks.drop_waiting();
+        self.callbacks.drop_turns();
+        while let Some(press) = self.callbacks.take_digit() {
+            self.note_press(press);
+        }
         self.hearing.close(&mut self.out);
         self.silence.stop();
         if let Some(collector) = self.collector.take() {
