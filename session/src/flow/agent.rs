@@ -224,7 +224,11 @@ impl Agent for FlowAgent {
 async fn watch(session: SessionHandle, utterance: UtteranceHandle, failures: Arc<AtomicU32>) {
     match utterance.wait().await {
         Outcome::Completed | Outcome::Interrupted { .. } => failures.store(0, Ordering::Relaxed),
-        Outcome::Failed(UtteranceFailure::SessionEnding | UtteranceFailure::QueueFull) => {}
+        Outcome::Failed(UtteranceFailure::SessionEnding) => {}
+        Outcome::Failed(failure @ UtteranceFailure::QueueFull) => {
+            // The caller does hear something: what is queued before it.
+            warn!(call_id = %session.facts().call_id, %failure, "a prompt is left out");
+        }
         Outcome::Failed(
             failure @ (UtteranceFailure::Voice(_)
             | UtteranceFailure::NoVoice

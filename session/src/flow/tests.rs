@@ -171,6 +171,27 @@ fn steps_that_follow_each_other_in_a_circle_are_a_mistake() {
 }
 
 #[test]
+fn more_prompts_in_a_row_than_a_session_lets_wait_are_a_mistake() {
+    let row = |length: usize| {
+        let mut flow = SMALL.replace("no = \"end\"", "no = \"row1\"");
+        for step in 1..length {
+            let then = step + 1;
+            flow += &format!("\n[step.row{step}]\nsay = \"Go on.\"\nthen = \"row{then}\"\n");
+        }
+        flow + &format!("\n[step.row{length}]\nthen = \"end\"\n")
+    };
+    // The last of the row says nothing, the end does.
+    Flow::parse(&row(8)).unwrap();
+    assert_eq!(
+        mistakes(&row(9)),
+        [
+            "step.row1: 9 steps in a row say something without waiting for the caller, \
+             8 at most can: say more in one step"
+        ]
+    );
+}
+
+#[test]
 fn single_mistakes_are_named() {
     for (piece, replacement, mistake) in [
         (
