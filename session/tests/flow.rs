@@ -30,7 +30,9 @@ hangup = true
 async fn call(flow: &str, providers: Providers, script: &[Act]) -> Call {
     let flow = Arc::new(Flow::parse(flow).unwrap());
     let agent = Arc::new(FlowAgent::new(flow, Arc::default()));
-    Call::start(config(), agent, providers, script).await
+    let mut config = config();
+    config.wake_up_repeat = u32::MAX;
+    Call::start(config, agent, providers, script).await
 }
 
 /// Waits for the hang-up and says why it came.
@@ -102,6 +104,39 @@ async fn a_digit_cuts_the_menu_short_and_leads_on() {
 async fn a_silent_caller_is_asked_twice_and_let_go() {
     let mut call = call(FRONT_DESK, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_caller_is_asked_as_often_as_the_flow_says_and_led_to_another_question() {
+    let flow = r#"
+start = "first"
+retries = 3
+silence = "Hello?"
+[step.first]
+say = "First?"
+yes = "end"
+no = "end"
+on_silence = "second"
+[step.second]
+say = "Second?"
+yes = "end"
+no = "end"
+[step.end]
+say = "Done."
+hangup = true
+"#;
+    let (cause, agent) = whole(call(flow, providers(None), &[]).await).await;
+    let first = ["First?", "Hello?"].repeat(3);
+    let second = ["Second?", "Hello?"].repeat(3);
+    let expected = [
+        &first[..],
+        &["First?"],
+        &second[..],
+        &["Second?", "Goodbye."],
+    ]
+    .concat();
+    assert_eq!(agent, expected);
+    assert_eq!(cause, EndCause::CallerSilent);
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,9 @@ const MOST_FAILURES: u32 = 2;
 
 /// Walks one caller through a flow. Made anew for each call; the flow and its recordings are shared.
 ///
+/// The flow counts silences itself: its sessions wake it up however often that is
+/// (`wake_up_repeat = u32::MAX`), or else the session lets a caller go earlier than the flow would.
+///
 /// Where the flow must speak and the session has no voice, or the voice keeps failing, the caller hears
 /// the three tones of a call that cannot be completed and the call ends as a fault of ours.
 pub struct FlowAgent {

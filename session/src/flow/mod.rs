@@ -99,12 +99,6 @@ impl Flow {
         }
     }
 
-    /// How often the flow asks again at one step before it gives up.
-    #[must_use]
-    pub fn retries(&self) -> u32 {
-        self.retries
-    }
-
     /// The recordings the flow plays: the paths as the file gives them, each once, in order.
     #[must_use]
     pub fn recordings(&self) -> Vec<&str> {

@@ -399,6 +399,30 @@ fn silence_is_asked_about_and_ends_the_call_as_silence() {
 }
 
 #[test]
+fn silence_leads_from_question_to_question_and_never_back() {
+    let text = SMALL
+        .replace("no = \"end\"", "no = \"end\"\non_silence = \"number\"")
+        .replace("then = \"end\"", "then = \"end\"\non_silence = \"ask\"");
+    let silences = |conversation: &mut Conversation| -> Vec<Action> {
+        (0..3)
+            .flat_map(|_| conversation.handle(Input::Silent))
+            .collect()
+    };
+    let (mut conversation, _) = start(&text);
+    silences(&mut conversation);
+    assert_eq!(conversation.at().as_str(), "number");
+    let actions = silences(&mut conversation);
+    assert_eq!(actions.last(), Some(&Action::HangUp { silent: true }));
+
+    // A caller who was heard in between is asked the first question again.
+    let (mut conversation, _) = start(&text);
+    silences(&mut conversation);
+    conversation.handle(Input::CollectedTooLittle);
+    silences(&mut conversation);
+    assert_eq!(conversation.at().as_str(), "ask");
+}
+
+#[test]
 fn understanding_the_caller_gives_the_next_step_its_own_retries() {
     let (mut conversation, _) = start(SMALL);
     conversation.handle(Input::NotUnderstood);
