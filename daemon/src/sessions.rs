@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::control::LegEvent;
-use offhook_session::agent::{Agent, EchoAgent, PlayAgent};
+use offhook_session::agent::{Agent, AudioByRate, EchoAgent, PlayAgent};
 use offhook_session::agent_session::{
     AgentSession, CallEvent, CallFacts, CallId, CallRequest, Line, Providers, SessionConfig,
     SessionReport, SessionTask,
@@ -223,7 +223,9 @@ impl ReadyAgent {
                 (AgentForm::Shared(Arc::new(agent)), *voice_activity, None)
             }
             AgentKind::Flow { flow, recordings } => {
-                let load = |(name, file): (&String, &Asset)| Ok((name.clone(), read_wav(file)?));
+                let load = |(name, file): (&String, &Asset)| {
+                    Ok((name.clone(), AudioByRate::new(read_wav(file)?)))
+                };
                 let recordings = recordings
                     .iter()
                     .map(load)

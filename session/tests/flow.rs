@@ -5,8 +5,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_session::agent::AudioByRate;
 use offhook_session::agent_session::{CallRequest, EndCause, Providers, Speaker, Transcript};
 use offhook_session::flow::{Flow, FlowAgent};
+use offhook_session::provider::Audio;
 use support::{Act, Call, Recogniser, config, providers};
 use tokio::time::{sleep, timeout};
 
@@ -201,6 +203,28 @@ async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
 async fn a_caller_who_keys_nothing_at_all_is_let_go() {
     let mut call = call(COLLECT, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_is_played_at_the_legs_rate_without_a_voice() {
+    let flow = r#"
+start = "hello"
+[step.hello]
+say = { file = "hello.wav", text = "Hello." }
+then = "end"
+[step.end]
+hangup = true
+"#;
+    let hello = AudioByRate::new(Audio {
+        sample_rate_hz: 16_000,
+        samples: vec![1_000; 16_000].into(),
+    });
+    let recordings = [("hello.wav".to_owned(), hello)].into_iter().collect();
+    let flow = Arc::new(Flow::parse(flow).unwrap());
+    let agent = Arc::new(FlowAgent::new(flow, Arc::new(recordings)));
+    let mut call = Call::start(config(), agent, providers(None), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::AgentHungUp);
+    assert_eq!(call.sent_ms(1), 1_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use tracing::{debug, error, warn};
 use super::conversation::{Action, Conversation, Input};
 use super::grammar::phrase;
 use super::{DigitString, Flow, Prompt};
-use crate::agent::{Agent, AgentError, UserTurn};
+use crate::agent::{Agent, AgentError, AudioByRate, UserTurn};
 use crate::agent_session::{
     CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions,
     SessionHandle, UtteranceFailure, UtteranceHandle, UtteranceId,
@@ -22,7 +22,7 @@ use crate::agent_session::{
 use crate::provider::Audio;
 
 /// A flow's recordings by the path the flow gives them; shared by all its calls.
-pub type Recordings = BTreeMap<String, Audio>;
+pub type Recordings = BTreeMap<String, AudioByRate>;
 
 /// Prompts in a row that may fail before the call is given up: a caller who hears nothing cannot know
 /// what to do.
@@ -112,8 +112,7 @@ impl FlowAgent {
         };
         let audio = prompt
             .recording()
-            .and_then(|file| self.recordings.get(file))
-            .cloned();
+            .and_then(|file| self.recording(session, file));
         let utterance = match (prompt.text(), audio) {
             (Some(text), audio) => {
                 let options = SayOptions {
@@ -146,6 +145,17 @@ impl FlowAgent {
             Arc::clone(&self.failures),
         ));
         Some(utterance)
+    }
+
+    /// A recording at the rate of the session's leg, if there is one.
+    fn recording(&self, session: &SessionHandle, file: &str) -> Option<Audio> {
+        let recording = self.recordings.get(file)?;
+        recording
+            .at_rate(session.sample_rate_hz())
+            .inspect_err(|error| {
+                warn!(call_id = %session.facts().call_id, file, %error, "a recording cannot be played");
+            })
+            .ok()
     }
 
     /// Collects a string of digits; `None` when the call is ending or something else collects now.
