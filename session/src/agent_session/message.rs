@@ -9,7 +9,7 @@ use super::digits::{CollectOptions, Collected};
 use super::event::EndReason;
 use super::transcript::Transcript;
 use super::utterance::{NewUtterance, UtteranceId};
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 
 /// A request made through a handle.
 #[derive(Debug)]

@@ -12,13 +12,13 @@ use tokio::sync::Mutex;
 use tracing::{debug, error, warn};
 
 use super::conversation::{Action, Conversation, Input};
-use super::grammar::phrase;
 use super::{DigitString, Flow, Prompt};
 use crate::agent::{Agent, AgentError, AudioByRate, UserTurn};
 use crate::agent_session::{
     CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions,
     SessionHandle, UtteranceFailure, UtteranceHandle, UtteranceId,
 };
+use crate::grammar::phrase;
 use crate::provider::Audio;
 
 /// A flow's recordings by the path the flow gives them; shared by all its calls.

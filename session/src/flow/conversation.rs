@@ -7,8 +7,8 @@ use std::time::Duration;
 use offhook_media::control::Digit;
 
 use super::check::placeholders;
-use super::grammar::Grammar;
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
+use crate::grammar::Grammar;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
