@@ -1,4 +1,5 @@
-//! What reaches the actor from handles and from the tasks it started, all through one bounded queue.
+//! What reaches the actor from handles, all through one bounded queue. What the tasks it started give
+//! comes back when they end, and not through here.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -323,8 +323,10 @@ impl Session {
     }
 
     pub(super) fn caller_pressed(&mut self, digit: Digit, path: Path, now: Instant) {
-        if let Phase::HangingUp { .. } = self.phase {
-            return;
+        match self.phase {
+            Phase::Waiting | Phase::Open => {}
+            // Also what signalling still brings when the end has begun.
+            Phase::HangingUp { .. } | Phase::Closing { .. } | Phase::Closed { .. } => return,
         }
         if !self.key_presses.is_new(digit, path, now) {
             return;

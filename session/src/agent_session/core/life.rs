@@ -239,7 +239,7 @@ impl Session {
 
     pub(super) fn line_lost(&mut self, now: Instant) {
         if !self.phase.is_ending() {
-            tracing::error!("the leg is lost; the call ends");
+            tracing::error!("the leg or its call is lost without a word; the call ends");
             self.begin_closing(EndCause::Fault.into(), true, now);
         }
     }
