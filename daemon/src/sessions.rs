@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::control::LegEvent;
-use offhook_session::agent::{Agent, EchoAgent, PlayAgent};
+use offhook_session::agent::{Agent, AudioByRate, EchoAgent, PlayAgent};
 use offhook_session::agent_session::{
     AgentSession, CallEvent, CallFacts, CallId, CallRequest, Line, Providers, SessionConfig,
     SessionReport, SessionTask,
@@ -58,8 +58,8 @@ struct ReadyAgent {
     form: AgentForm,
     voice_activity: bool,
     recorded: bool,
-    /// After how much silence the caller is spoken to, and how often; `None` for never.
-    silence: Option<(Duration, u32)>,
+    /// After how much silence the agent is woken up; `None` for never.
+    silence: Option<Duration>,
 }
 
 /// How an agent comes to a call.
@@ -168,10 +168,9 @@ impl Sessions {
             sample_rate_hz: new.sample_rate_hz,
         };
         let mut config = SessionConfig::new(new.facts);
-        if let Some((after, repeat)) = ready.silence {
-            config.wake_up = Some(after);
-            config.wake_up_repeat = repeat;
-        }
+        config.wake_up = ready.silence;
+        // Of the agents here only flows are woken up, and they count for themselves.
+        config.wake_up_repeat = u32::MAX;
         config.max_duration = Some(self.max_duration);
         let _in_call = new.span.enter();
         let (_, task) = AgentSession::spawn(
@@ -224,16 +223,17 @@ impl ReadyAgent {
                 (AgentForm::Shared(Arc::new(agent)), *voice_activity, None)
             }
             AgentKind::Flow { flow, recordings } => {
-                let load = |(name, file): (&String, &Asset)| Ok((name.clone(), read_wav(file)?));
+                let load = |(name, file): (&String, &Asset)| {
+                    Ok((name.clone(), AudioByRate::new(read_wav(file)?)))
+                };
                 let recordings = recordings
                     .iter()
                     .map(load)
                     .collect::<Result<FlowRecordings, String>>()?;
-                let silence = (flow.silence_after(), flow.retries());
                 (
                     AgentForm::Flow(Arc::clone(flow), Arc::new(recordings)),
                     true,
-                    Some(silence),
+                    Some(flow.silence_after()),
                 )
             }
         };

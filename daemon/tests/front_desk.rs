@@ -10,8 +10,8 @@ use offhook::speech_worker::dictionary::Dictionary;
 use offhook::speech_worker::{DEBIAN_MODEL_FOLDER, SpeechConfig, SpeechWorker, Voice};
 use offhook_media::codec::{Codec, CodecKind, Decoder, Encoder};
 use offhook_media::resampler::resample_whole;
-use offhook_session::flow::grammar::Grammar;
 use offhook_session::flow::{Flow, StepName};
+use offhook_session::grammar::Grammar;
 use offhook_session::provider::{Audio, Recognition, SpeechToText, TextToSpeech};
 
 const FRONT_DESK: &str = include_str!("../../deploy/flows/front-desk.toml");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook::speech_worker::{Role, SpeechConfig, SpeechWorker, Voice};
-use offhook_session::flow::grammar::Grammar;
+use offhook_session::grammar::Grammar;
 use offhook_session::provider::{Audio, ProviderError, Recognition, SpeechToText, TextToSpeech};
 
 fn config() -> SpeechConfig {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 
 /// A finished piece of mono audio with its rate.
 #[derive(Clone)]

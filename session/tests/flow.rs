@@ -5,8 +5,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_session::agent::AudioByRate;
 use offhook_session::agent_session::{CallRequest, EndCause, Providers, Speaker, Transcript};
 use offhook_session::flow::{Flow, FlowAgent};
+use offhook_session::provider::Audio;
 use support::{Act, Call, Recogniser, config, providers};
 use tokio::time::{sleep, timeout};
 
@@ -30,7 +32,9 @@ hangup = true
 async fn call(flow: &str, providers: Providers, script: &[Act]) -> Call {
     let flow = Arc::new(Flow::parse(flow).unwrap());
     let agent = Arc::new(FlowAgent::new(flow, Arc::default()));
-    Call::start(config(), agent, providers, script).await
+    let mut config = config();
+    config.wake_up_repeat = u32::MAX;
+    Call::start(config, agent, providers, script).await
 }
 
 /// Waits for the hang-up and says why it came.
@@ -105,6 +109,39 @@ async fn a_silent_caller_is_asked_twice_and_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_caller_is_asked_as_often_as_the_flow_says_and_led_to_another_question() {
+    let flow = r#"
+start = "first"
+retries = 3
+silence = "Hello?"
+[step.first]
+say = "First?"
+yes = "end"
+no = "end"
+on_silence = "second"
+[step.second]
+say = "Second?"
+yes = "end"
+no = "end"
+[step.end]
+say = "Done."
+hangup = true
+"#;
+    let (cause, agent) = whole(call(flow, providers(None), &[]).await).await;
+    let first = ["First?", "Hello?"].repeat(3);
+    let second = ["Second?", "Hello?"].repeat(3);
+    let expected = [
+        &first[..],
+        &["First?"],
+        &second[..],
+        &["Second?", "Goodbye."],
+    ]
+    .concat();
+    assert_eq!(agent, expected);
+    assert_eq!(cause, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_is_not_understood_is_asked_again_and_let_go_at_last() {
     let recogniser = Recogniser::answering(&[None, None, None]);
     let script = [
@@ -136,6 +173,19 @@ async fn digits_keyed_during_the_prompt_are_collected_and_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_pressed_in_one_go_reach_the_steps_they_are_meant_for() {
+    let flow = format!(
+        "{}\n[step.menu]\nsay = \"Press one.\"\nexpect = [{{ digits = \"1\", then = \"number\" }}]\n",
+        COLLECT.replace("start = \"number\"", "start = \"menu\"")
+    );
+    let script = ['1', '4', '0', '7', '#'].map(|key| Act::Presses(300, key));
+    let call = call(&flow, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    assert!(agent.contains(&"You keyed 4 0 7.".to_owned()), "{agent:?}");
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
     // The prompt lasts 1.5 s; a digit 4.5 s after its end is still in time.
     let script = [
@@ -153,6 +203,28 @@ async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
 async fn a_caller_who_keys_nothing_at_all_is_let_go() {
     let mut call = call(COLLECT, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::CallerSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_is_played_at_the_legs_rate_without_a_voice() {
+    let flow = r#"
+start = "hello"
+[step.hello]
+say = { file = "hello.wav", text = "Hello." }
+then = "end"
+[step.end]
+hangup = true
+"#;
+    let hello = AudioByRate::new(Audio {
+        sample_rate_hz: 16_000,
+        samples: vec![1_000; 16_000].into(),
+    });
+    let recordings = [("hello.wav".to_owned(), hello)].into_iter().collect();
+    let flow = Arc::new(Flow::parse(flow).unwrap());
+    let agent = Arc::new(FlowAgent::new(flow, Arc::new(recordings)));
+    let mut call = Call::start(config(), agent, providers(None), &[]).await;
+    assert_eq!(end(&mut call).await, EndCause::AgentHungUp);
+    assert_eq!(call.sent_ms(1), 1_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use offhook_session::flow::grammar::Grammar;
+use offhook_session::grammar::Grammar;
 use offhook_session::provider::{Audio, ProviderError, Recognition, SpeechToText, TextToSpeech};
 
 use message::{Request, Response, Start};

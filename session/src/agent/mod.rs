@@ -1,11 +1,13 @@
 //! What a builder of agents implements, and the two smallest agents.
 
+mod audio_by_rate;
 mod echo;
 mod play;
 
 use async_trait::async_trait;
 use offhook_media::control::Digit;
 
+pub use audio_by_rate::AudioByRate;
 pub use echo::EchoAgent;
 pub use play::PlayAgent;
 

@@ -17,7 +17,7 @@ use super::utterance::{
     NewUtterance, Outcome, PlayOptions, Resolver, SayOptions, Source, UtteranceFailure,
     UtteranceHandle, UtteranceId,
 };
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 use crate::pii::Pii;
 use crate::provider::{Audio, ProviderError};
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::output::{Outbox, Output};
 use super::utterance::UtteranceId;
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 use crate::provider::Audio;
 
 /// The longest utterance; a longer one is cut and recognised in parts.

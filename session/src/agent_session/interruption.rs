@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use super::turn::normalise;
-use crate::flow::grammar::Grammar;
+use crate::grammar::{Grammar, phrase};
 
 /// What it takes to interrupt by voice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,17 +83,20 @@ impl InterruptionPolicy {
     /// Judges words spoken while the agent was audible. A whole phrase of what the agent expects is
     /// enough of words, however few they are.
     pub(super) fn judge(&self, text: &str, grammar: Option<&Grammar>) -> Verdict {
-        let text = normalise(text);
-        let among = |list: &[String]| list.iter().any(|entry| normalise(entry) == text);
+        // Counted as written: "uh-oh" is one word, though a phrase has it as two.
+        let words = text
+            .split_whitespace()
+            .filter(|word| word.chars().any(char::is_alphanumeric))
+            .count();
+        let text = phrase(text);
+        let among = |list: &[String]| list.iter().any(|entry| phrase(entry) == text);
         if among(&self.stop_words) {
             return Verdict::Stops;
         }
         if grammar.is_some_and(|grammar| among(&grammar.phrases)) {
             return Verdict::Interrupts;
         }
-        if among(&self.backchannels)
-            || text.split(' ').filter(|word| !word.is_empty()).count() < self.min_words
-        {
+        if among(&self.backchannels) || words < self.min_words {
             return Verdict::GoesOn;
         }
         Verdict::Interrupts
@@ -125,6 +127,8 @@ mod tests {
             ("mm-hm", Verdict::GoesOn),
             ("I see", Verdict::GoesOn),
             ("banana", Verdict::GoesOn),
+            ("Mm hm.", Verdict::GoesOn),
+            ("uh-oh", Verdict::GoesOn),
             ("not that", Verdict::Interrupts),
             ("", Verdict::GoesOn),
         ] {

@@ -1,4 +1,5 @@
-//! What reaches the actor from handles and from the tasks it started, all through one bounded queue.
+//! What reaches the actor from handles, all through one bounded queue. What the tasks it started give
+//! comes back when they end, and not through here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::digits::{CollectOptions, Collected};
 use super::event::EndReason;
 use super::transcript::Transcript;
 use super::utterance::{NewUtterance, UtteranceId};
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 
 /// A request made through a handle.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use super::output::{Callback, Output, Preparation};
 use super::resample::to_rate;
 use super::utterance::UtteranceId;
 use crate::agent::{Agent, AgentError};
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 use crate::provider::{Audio, ProviderError, Recognition};
 
 /// Commands kept for a leg whose queue is full, before the leg counts as lost.

@@ -9,7 +9,7 @@ use super::event::{CallbackKind, EndReason, SessionEvent};
 use super::line::CallRequest;
 use super::utterance::UtteranceId;
 use crate::agent::UserTurn;
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 use crate::pii::Pii;
 use crate::provider::Audio;
 

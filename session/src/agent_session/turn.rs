@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::agent::UserTurn;
-use crate::flow::grammar::Grammar;
+use crate::grammar::{Grammar, phrase};
 use crate::pii::Pii;
 
 /// Pause after words that are neither plainly complete nor plainly unfinished.
@@ -30,13 +30,8 @@ pub(super) fn end_of_turn_wait(text: &str, grammar: Option<&Grammar>) -> Duratio
     ];
     const FILLERS: [&str; 9] = ["um", "uh", "er", "erm", "hmm", "well", "like", "eh", "ah"];
 
-    let text = normalise(text);
-    let completes = |grammar: &Grammar| {
-        grammar
-            .phrases
-            .iter()
-            .any(|phrase| normalise(phrase) == text)
-    };
+    let text = phrase(text);
+    let completes = |grammar: &Grammar| grammar.phrases.iter().any(|known| phrase(known) == text);
     if AFFIRMATION.contains(&text.as_str()) || grammar.is_some_and(completes) {
         return COMPLETE;
     }
@@ -54,22 +49,6 @@ fn is_digit_word(word: &str) -> bool {
         "double",
     ];
     WORDS.contains(&word) || (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Lower case, without punctuation at the ends of words, words separated by single spaces.
-pub(super) fn normalise(text: &str) -> String {
-    let mut normal = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        let word = word.trim_matches(|symbol: char| !symbol.is_alphanumeric());
-        if word.is_empty() {
-            continue;
-        }
-        if !normal.is_empty() {
-            normal.push(' ');
-        }
-        normal.extend(word.chars().flat_map(char::to_lowercase));
-    }
-    normal
 }
 
 /// A turn under way: nothing, or words (or a failure to understand) and a pause that is running.

@@ -12,23 +12,26 @@ use tokio::sync::Mutex;
 use tracing::{debug, error, warn};
 
 use super::conversation::{Action, Conversation, Input};
-use super::grammar::phrase;
 use super::{DigitString, Flow, Prompt};
-use crate::agent::{Agent, AgentError, UserTurn};
+use crate::agent::{Agent, AgentError, AudioByRate, UserTurn};
 use crate::agent_session::{
     CollectOptions, Collected, EndCause, Outcome, PlayOptions, QueueMode, SayOptions,
     SessionHandle, UtteranceFailure, UtteranceHandle, UtteranceId,
 };
+use crate::grammar::phrase;
 use crate::provider::Audio;
 
 /// A flow's recordings by the path the flow gives them; shared by all its calls.
-pub type Recordings = BTreeMap<String, Audio>;
+pub type Recordings = BTreeMap<String, AudioByRate>;
 
 /// Prompts in a row that may fail before the call is given up: a caller who hears nothing cannot know
 /// what to do.
 const MOST_FAILURES: u32 = 2;
 
 /// Walks one caller through a flow. Made anew for each call; the flow and its recordings are shared.
+///
+/// The flow counts silences itself: its sessions wake it up however often that is
+/// (`wake_up_repeat = u32::MAX`), or else the session lets a caller go earlier than the flow would.
 ///
 /// Where the flow must speak and the session has no voice, or the voice keeps failing, the caller hears
 /// the three tones of a call that cannot be completed and the call ends as a fault of ours.
@@ -109,8 +112,7 @@ impl FlowAgent {
         };
         let audio = prompt
             .recording()
-            .and_then(|file| self.recordings.get(file))
-            .cloned();
+            .and_then(|file| self.recording(session, file));
         let utterance = match (prompt.text(), audio) {
             (Some(text), audio) => {
                 let options = SayOptions {
@@ -143,6 +145,17 @@ impl FlowAgent {
             Arc::clone(&self.failures),
         ));
         Some(utterance)
+    }
+
+    /// A recording at the rate of the session's leg, if there is one.
+    fn recording(&self, session: &SessionHandle, file: &str) -> Option<Audio> {
+        let recording = self.recordings.get(file)?;
+        recording
+            .at_rate(session.sample_rate_hz())
+            .inspect_err(|error| {
+                warn!(call_id = %session.facts().call_id, file, %error, "a recording cannot be played");
+            })
+            .ok()
     }
 
     /// Collects a string of digits; `None` when the call is ending or something else collects now.
@@ -224,7 +237,11 @@ impl Agent for FlowAgent {
 async fn watch(session: SessionHandle, utterance: UtteranceHandle, failures: Arc<AtomicU32>) {
     match utterance.wait().await {
         Outcome::Completed | Outcome::Interrupted { .. } => failures.store(0, Ordering::Relaxed),
-        Outcome::Failed(UtteranceFailure::SessionEnding | UtteranceFailure::QueueFull) => {}
+        Outcome::Failed(UtteranceFailure::SessionEnding) => {}
+        Outcome::Failed(failure @ UtteranceFailure::QueueFull) => {
+            // The caller does hear something: what is queued before it.
+            warn!(call_id = %session.facts().call_id, %failure, "a prompt is left out");
+        }
         Outcome::Failed(
             failure @ (UtteranceFailure::Voice(_)
             | UtteranceFailure::NoVoice

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::mistake::FlowMistake;
 use super::{Flow, Next, Prompt, Step, StepName};
 
+/// Prompts that may follow each other without a pause: what a session lets wait behind the first.
+const LONGEST_BREATH: usize = 8;
+
 /// The mistakes of a flow as a whole. With `whole` false some of it could not be read: then nothing is
 /// said that may only follow from what is missing.
 pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
@@ -20,6 +23,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
         unreachable_steps(flow, &mut mistakes);
         traps(flow, &mut mistakes);
         silent_questions(flow, &mut mistakes);
+        long_breaths(flow, &mut mistakes);
     }
     mistakes
 }
@@ -228,6 +232,37 @@ fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
             }
             walked.push(then);
             at = then;
+        }
+    }
+}
+
+/// More prompts one after the other than a session lets wait: the last would never be heard. Reported
+/// where it begins, once; there are no circles.
+fn long_breaths(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
+    let follow_on = |step: &Step| match &step.next {
+        Next::Then(then) => flow.steps.get_key_value(then),
+        Next::Choose(_) | Next::Collect(_) | Next::HangUp => None,
+    };
+    let following: BTreeSet<&StepName> = flow
+        .steps
+        .values()
+        .filter_map(|step| follow_on(step).map(|(name, _)| name))
+        .collect();
+    for begin in flow
+        .steps
+        .iter()
+        .filter(|(name, _)| !following.contains(name))
+    {
+        let breath = std::iter::successors(Some(begin), |(_, step)| follow_on(step));
+        let prompts = breath.filter(|(_, step)| step.say.is_some()).count();
+        if prompts > LONGEST_BREATH {
+            mistakes.push(FlowMistake::new(
+                key(begin.0),
+                format!(
+                    "{prompts} steps in a row say something without waiting for the caller, \
+                     {LONGEST_BREATH} at most can: say more in one step"
+                ),
+            ));
         }
     }
 }

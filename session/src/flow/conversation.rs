@@ -1,14 +1,14 @@
 //! One caller's walk through a flow: what happened goes in, what to do comes out. No clock, no IO.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::control::Digit;
 
 use super::check::placeholders;
-use super::grammar::Grammar;
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
+use crate::grammar::Grammar;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,8 @@ pub(super) enum Input {
     CollectedTooLittle,
     /// The caller has been silent.
     Silent,
-    /// The caller has been silent for as long as the session waits.
+    /// The caller has been silent for as long as the session waits: one that leaves the counting of
+    /// silences to the flow never says so.
     SilentToTheEnd,
 }
 
@@ -70,6 +71,9 @@ pub(super) struct Conversation {
     at: StepName,
     no_matches: u32,
     silences: u32,
+    /// Steps given up in silence since the caller was last heard: none is come back to, so that a
+    /// silent caller is let go at last.
+    given_up: BTreeSet<StepName>,
     collected: BTreeMap<String, String>,
     over: bool,
 }
@@ -81,6 +85,7 @@ impl Conversation {
             flow,
             no_matches: 0,
             silences: 0,
+            given_up: BTreeSet::new(),
             collected: BTreeMap::new(),
             over: false,
         }
@@ -99,6 +104,14 @@ impl Conversation {
         let flow = Arc::clone(&self.flow);
         let step = flow.step(&self.at);
         let mut breath = Breath::default();
+        match &input {
+            Input::Entered | Input::Silent | Input::SilentToTheEnd => {}
+            Input::Heard { .. }
+            | Input::NotUnderstood
+            | Input::Pressed(_)
+            | Input::Collected(_)
+            | Input::CollectedTooLittle => self.given_up.clear(),
+        }
         match (input, &step.next) {
             (Input::Entered, _) => self.enter(&flow.start, &mut breath),
             (Input::Heard { whole, last }, Next::Choose(branches)) => {
@@ -128,7 +141,8 @@ impl Conversation {
             (Input::Silent, Next::Choose(_) | Next::Collect(_)) => self.silent(step, &mut breath),
             (Input::SilentToTheEnd, _) => {
                 // The session will not wake us again: only an exit that hangs up by itself is taken.
-                let exit = step.on_silence.as_ref().filter(|exit| flow.hangs_up(exit));
+                let exit = step.on_silence.as_ref();
+                let exit = exit.filter(|exit| flow.waits_at(exit).is_none());
                 self.leave(exit, true, &mut breath);
             }
             // Meant for a step that was left since: speech and digits cross transitions.
@@ -190,7 +204,14 @@ impl Conversation {
     fn silent(&mut self, step: &Step, breath: &mut Breath) {
         self.silences += 1;
         if self.silences > self.flow.retries {
-            return self.leave(step.on_silence.as_ref(), true, breath);
+            self.given_up.insert(self.at.clone());
+            let flow = Arc::clone(&self.flow);
+            let come_back = |exit| {
+                flow.waits_at(exit)
+                    .is_some_and(|step| self.given_up.contains(step))
+            };
+            let exit = step.on_silence.as_ref().filter(|exit| !come_back(exit));
+            return self.leave(exit, true, breath);
         }
         breath.say(self.fill_in(&self.flow.silence));
         self.ask_again(step, breath);
@@ -245,12 +266,12 @@ impl Flow {
             .any(|step| self.leads_to(step, phrase).is_some())
     }
 
-    /// Whether a step leads to the call's end without waiting for the caller.
-    fn hangs_up(&self, name: &StepName) -> bool {
+    /// The step at which a caller who is led to `name` is waited for; `None` where the call ends first.
+    fn waits_at<'a>(&'a self, name: &'a StepName) -> Option<&'a StepName> {
         match &self.step(name).next {
-            Next::Then(then) => self.hangs_up(then),
-            Next::HangUp => true,
-            Next::Choose(_) | Next::Collect(_) => false,
+            Next::Then(then) => self.waits_at(then),
+            Next::HangUp => None,
+            Next::Choose(_) | Next::Collect(_) => Some(name),
         }
     }
 }

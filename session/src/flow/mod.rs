@@ -10,8 +10,6 @@
 //! without meeting one. What the recogniser listens for at a step is made from the step's expectations.
 //! `docs/flow.md` describes the file.
 
-pub mod grammar;
-
 mod agent;
 mod check;
 mod conversation;
@@ -32,7 +30,7 @@ use offhook_media::control::Digit;
 pub use agent::{FlowAgent, Recordings};
 pub use mistake::FlowMistake;
 
-use grammar::Grammar;
+use crate::grammar::Grammar;
 
 /// A step's name, as the file gives it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,12 +95,6 @@ impl Flow {
             silence_after,
             ..self
         }
-    }
-
-    /// How often the flow asks again at one step before it gives up.
-    #[must_use]
-    pub fn retries(&self) -> u32 {
-        self.retries
     }
 
     /// The recordings the flow plays: the paths as the file gives them, each once, in order.
@@ -262,7 +254,7 @@ enum Next {
 /// One thing the caller may say or press, and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Branch {
-    /// As [`grammar::phrase`] writes them.
+    /// As [`crate::grammar::phrase`] writes them.
     phrases: Vec<String>,
     digits: Vec<Digit>,
     then: StepName,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use offhook_media::control::Digit;
 use toml::Table;
 
-use super::grammar::phrase;
 use super::mistake::FlowMistake;
 use super::table::{Mistakes, Reader, TextOrTable};
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName, check};
+use crate::grammar::phrase;
 
 /// What counts as yes and as no. Digits as well: 1 and 2.
 const YES: [&str; 5] = ["yes", "yes please", "yeah", "correct", "that's right"];

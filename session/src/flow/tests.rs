@@ -171,6 +171,27 @@ fn steps_that_follow_each_other_in_a_circle_are_a_mistake() {
 }
 
 #[test]
+fn more_prompts_in_a_row_than_a_session_lets_wait_are_a_mistake() {
+    let row = |length: usize| {
+        let mut flow = SMALL.replace("no = \"end\"", "no = \"row1\"");
+        for step in 1..length {
+            let then = step + 1;
+            flow += &format!("\n[step.row{step}]\nsay = \"Go on.\"\nthen = \"row{then}\"\n");
+        }
+        flow + &format!("\n[step.row{length}]\nthen = \"end\"\n")
+    };
+    // The last of the row says nothing, the end does.
+    Flow::parse(&row(8)).unwrap();
+    assert_eq!(
+        mistakes(&row(9)),
+        [
+            "step.row1: 9 steps in a row say something without waiting for the caller, \
+             8 at most can: say more in one step"
+        ]
+    );
+}
+
+#[test]
 fn single_mistakes_are_named() {
     for (piece, replacement, mistake) in [
         (
@@ -375,6 +396,30 @@ fn silence_is_asked_about_and_ends_the_call_as_silence() {
     let actions = conversation.handle(Input::Silent);
     assert_eq!(said(&actions), [("Goodbye.", false)]);
     assert_eq!(actions.last(), Some(&Action::HangUp { silent: true }));
+}
+
+#[test]
+fn silence_leads_from_question_to_question_and_never_back() {
+    let text = SMALL
+        .replace("no = \"end\"", "no = \"end\"\non_silence = \"number\"")
+        .replace("then = \"end\"", "then = \"end\"\non_silence = \"ask\"");
+    let silences = |conversation: &mut Conversation| -> Vec<Action> {
+        (0..3)
+            .flat_map(|_| conversation.handle(Input::Silent))
+            .collect()
+    };
+    let (mut conversation, _) = start(&text);
+    silences(&mut conversation);
+    assert_eq!(conversation.at().as_str(), "number");
+    let actions = silences(&mut conversation);
+    assert_eq!(actions.last(), Some(&Action::HangUp { silent: true }));
+
+    // A caller who was heard in between is asked the first question again.
+    let (mut conversation, _) = start(&text);
+    silences(&mut conversation);
+    conversation.handle(Input::CollectedTooLittle);
+    silences(&mut conversation);
+    assert_eq!(conversation.at().as_str(), "ask");
 }
 
 #[test]

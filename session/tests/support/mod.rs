@@ -17,7 +17,7 @@ use offhook_session::agent_session::{
     AgentSession, CallEvent, CallFacts, CallId, CallRequest, Direction, EndReason, LegCommands,
     LegQueueFull, Line, Providers, SessionConfig, SessionEvent, SessionHandle, SessionTask,
 };
-use offhook_session::flow::grammar::Grammar;
+use offhook_session::grammar::Grammar;
 use offhook_session::pii::Pii;
 use offhook_session::provider::{Audio, ProviderError, Recognition, SpeechToText, TextToSpeech};
 use tokio::sync::{broadcast, mpsc};

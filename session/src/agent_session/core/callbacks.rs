@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use offhook_media::control::Digit;
+use tokio::time::Instant;
 
 use super::super::event::CallbackKind;
 use super::super::output::Callback;
@@ -13,12 +14,19 @@ const TURNS_BOUND: usize = 4;
 /// Digits that wait; the next is dropped.
 const DIGITS_BOUND: usize = 64;
 
+/// A digit that waits, and when it was pressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Press {
+    pub(super) digit: Digit,
+    pub(super) at: Instant,
+}
+
 /// The agent's callbacks as far as the session follows them.
 #[derive(Debug, Default)]
 pub(super) struct Callbacks {
     running: [bool; 6],
     turns: VecDeque<UserTurn>,
-    digits: VecDeque<Digit>,
+    digits: VecDeque<Press>,
 }
 
 impl Callbacks {
@@ -55,32 +63,37 @@ impl Callbacks {
         self.turns.push_back(turn);
     }
 
-    pub(super) fn queue_digit(&mut self, digit: Digit) {
+    pub(super) fn queue_digit(&mut self, press: Press) {
         if self.digits.len() >= DIGITS_BOUND {
             tracing::warn!("the agent is {DIGITS_BOUND} digits behind; one is dropped");
             return;
         }
-        self.digits.push_back(digit);
+        self.digits.push_back(press);
     }
 
-    /// The next queued callback that may run now.
-    pub(super) fn next(&mut self) -> Option<Callback> {
-        if !self.is_running(CallbackKind::UserTurn)
-            && let Some(turn) = self.turns.pop_front()
-        {
-            return Some(Callback::UserTurn(turn));
+    /// The next turn, when its callback may run now.
+    pub(super) fn next_turn(&mut self) -> Option<Callback> {
+        if self.is_running(CallbackKind::UserTurn) {
+            return None;
         }
-        if !self.is_running(CallbackKind::Dtmf)
-            && let Some(digit) = self.digits.pop_front()
-        {
-            return Some(Callback::Dtmf(digit));
-        }
-        None
+        self.turns.pop_front().map(Callback::UserTurn)
     }
 
-    /// Nothing that waits runs any more.
-    pub(super) fn drop_waiting(&mut self) {
+    /// The next digit, when its callback may run now.
+    pub(super) fn next_digit(&mut self) -> Option<Press> {
+        if self.is_running(CallbackKind::Dtmf) {
+            return None;
+        }
+        self.digits.pop_front()
+    }
+
+    /// The next digit, for something else than its callback.
+    pub(super) fn take_digit(&mut self) -> Option<Press> {
+        self.digits.pop_front()
+    }
+
+    /// No turn that waits is given any more.
+    pub(super) fn drop_turns(&mut self) {
         self.turns.clear();
-        self.digits.clear();
     }
 }

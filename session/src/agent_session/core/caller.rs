@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_media::control::{Digit, Epoch};
 use tokio::time::Instant;
 
-use super::super::digits::Finished;
+use super::super::digits::{Collector, Finished};
 use super::super::event::SessionEvent;
 use super::super::hearing::{self, Job};
 use super::super::interruption::{InterruptionMode, Verdict};
@@ -13,6 +13,7 @@ use super::super::state::{AgentState, Trigger};
 use super::super::transcript::{EntryKind, Speaker};
 use super::super::turn::SHORTEST_SPEECH;
 use super::super::utterance::UtteranceId;
+use super::callbacks::Press;
 use super::key_presses::Path;
 use super::{Phase, Session, Timer};
 use crate::agent::UserTurn;
@@ -322,8 +323,10 @@ impl Session {
     }
 
     pub(super) fn caller_pressed(&mut self, digit: Digit, path: Path, now: Instant) {
-        if let Phase::HangingUp { .. } = self.phase {
-            return;
+        match self.phase {
+            Phase::Waiting | Phase::Open => {}
+            // Also what signalling still brings when the end has begun.
+            Phase::HangingUp { .. } | Phase::Closing { .. } | Phase::Closed { .. } => return,
         }
         if !self.key_presses.is_new(digit, path, now) {
             return;
@@ -346,11 +349,40 @@ impl Session {
                 self.finish_collection(complete.finish(), now);
             }
         } else {
-            self.note(Speaker::Caller, EntryKind::Digits, digit.to_string(), now);
-            self.callbacks.queue_digit(digit);
+            self.callbacks.queue_digit(Press { digit, at: now });
         }
+        self.press_interrupts(now);
+    }
+
+    fn press_interrupts(&mut self, now: Instant) {
         if self.config.interruption.dtmf_interrupts && self.speech.is_interruptible() {
             self.confirm_interruption(now);
+        }
+    }
+
+    /// A digit on its own goes into the transcript when it is known that nothing collects it.
+    pub(super) fn note_press(&mut self, press: Press) {
+        let digit = press.digit.to_string();
+        self.note(Speaker::Caller, EntryKind::Digits, digit, press.at);
+    }
+
+    /// Begins to collect digits, with those that were pressed early and still wait: the caller knew
+    /// what would be asked.
+    pub(super) fn collect(&mut self, mut collector: Box<Collector>, now: Instant) {
+        if let Some(earlier) = self.collector.take() {
+            self.finish_collection(earlier.cancel(), now);
+        }
+        let mut pressed_early = false;
+        while let Some(press) = self.callbacks.take_digit() {
+            pressed_early = true;
+            if collector.press(press.digit, now) {
+                self.finish_collection(collector.finish(), now);
+                return self.press_interrupts(now);
+            }
+        }
+        self.collector = Some(collector);
+        if pressed_early {
+            self.press_interrupts(now);
         }
     }
 

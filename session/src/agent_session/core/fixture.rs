@@ -19,7 +19,7 @@ use super::super::utterance::{
 };
 use super::{Means, Session};
 use crate::agent::UserTurn;
-use crate::flow::grammar::Grammar;
+use crate::grammar::Grammar;
 use crate::pii::Pii;
 use crate::provider::{Audio, ProviderError, Recognition};
 

@@ -239,14 +239,17 @@ impl Session {
 
     pub(super) fn line_lost(&mut self, now: Instant) {
         if !self.phase.is_ending() {
-            tracing::error!("the leg is lost; the call ends");
+            tracing::error!("the leg or its call is lost without a word; the call ends");
             self.begin_closing(EndCause::Fault.into(), true, now);
         }
     }
 
     fn stop_taking_input(&mut self, now: Instant) {
         self.turn.clear();
-        self.callbacks.drop_waiting();
+        self.callbacks.drop_turns();
+        while let Some(press) = self.callbacks.take_digit() {
+            self.note_press(press);
+        }
         self.hearing.close(&mut self.out);
         self.silence.stop();
         if let Some(collector) = self.collector.take() {

@@ -313,9 +313,7 @@ impl Session {
                 // A prompt that ended already is nothing to wait for.
                 let after = after.filter(|prompt| self.speech.holds(*prompt));
                 let collector = Collector::new(options, after, reply, now);
-                if let Some(earlier) = self.collector.replace(Box::new(collector)) {
-                    self.finish_collection(earlier.cancel(), now);
-                }
+                self.collect(Box::new(collector), now);
             }
             Command::Collect { .. } => {}
             Command::SetWakeUp(after) => self.silence.set(after, now),

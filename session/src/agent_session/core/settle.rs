@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::super::event::{CallbackKind, SessionEvent};
 use super::super::interruption::InterruptionMode;
+use super::super::output::Callback;
 use super::super::speech::Ended;
 use super::super::state::{AgentState, Trigger, transition};
 use super::super::transcript::{EntryKind, Speaker};
@@ -26,14 +27,8 @@ impl Session {
                 return self.hang_up_now(now);
             }
         }
-        while self.phase == Phase::Open
-            && let Some(callback) = self.callbacks.next()
-        {
-            if callback.kind() == CallbackKind::UserTurn && self.states.0 != AgentState::Speaking {
-                self.timers.stop(Timer::NoTranscript);
-                self.trigger(Trigger::ReplyBegins, now);
-            }
-            self.run(callback);
+        if self.phase == Phase::Open {
+            self.run_waiting_callbacks(now);
         }
         self.arm_barge_in();
         let speaking = self.caller.as_ref().is_some_and(|caller| !caller.long);
@@ -47,6 +42,20 @@ impl Session {
                 || self.callbacks.is_replying()
                 || self.collector.is_some(),
         );
+    }
+
+    fn run_waiting_callbacks(&mut self, now: Instant) {
+        if let Some(turn) = self.callbacks.next_turn() {
+            if self.states.0 != AgentState::Speaking {
+                self.timers.stop(Timer::NoTranscript);
+                self.trigger(Trigger::ReplyBegins, now);
+            }
+            self.run(turn);
+        }
+        if let Some(press) = self.callbacks.next_digit() {
+            self.note_press(press);
+            self.run(Callback::Dtmf(press.digit));
+        }
     }
 
     /// Nothing is playing or queued: the states say so.

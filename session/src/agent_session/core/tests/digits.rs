@@ -75,6 +75,51 @@ fn a_collection_takes_the_digits_and_the_agents_callback_sees_none() {
 }
 
 #[test]
+fn keys_pressed_just_before_a_collection_are_collected() {
+    let mut call = Fixture::entered(config());
+    // The agent is still at work on the first key when the others come.
+    "1407#2".chars().for_each(|symbol| call.digit(symbol));
+    let (_, epoch) = call.speak("Your number?", 2_000);
+    let options = CollectOptions {
+        sensitive: true,
+        ..CollectOptions::default()
+    };
+    let mut answer = collect(&mut call, options);
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::Digits(Pii::new("407".into())))
+    );
+    assert_eq!(call.flushes(), [epoch]);
+    call.returned(CallbackKind::Dtmf);
+    let given: String = call.digits.iter().map(|digit| digit.as_char()).collect();
+    assert_eq!(
+        given, "12",
+        "what comes after the collection is the agent's"
+    );
+    assert_eq!(shown(&call), ["1", "\u{2022}\u{2022}\u{2022}", "2"]);
+}
+
+#[test]
+fn keys_pressed_early_begin_a_collection_that_the_caller_goes_on_with() {
+    let mut call = Fixture::entered(config());
+    "14".chars().for_each(|symbol| call.digit(symbol));
+    let mut answer = collect(&mut call, CollectOptions::default());
+    "07#".chars().for_each(|symbol| call.digit(symbol));
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::Digits(Pii::new("407".into())))
+    );
+}
+
+#[test]
+fn keys_that_nobody_took_are_in_the_transcript_of_a_call_that_ended() {
+    let mut call = Fixture::entered(config());
+    "12".chars().for_each(|symbol| call.digit(symbol));
+    call.command(Command::Close);
+    assert_eq!(shown(&call), ["1", "2"]);
+}
+
+#[test]
 fn a_sensitive_collection_is_masked_everywhere() {
     let mut call = Fixture::entered(config());
     let options = CollectOptions {

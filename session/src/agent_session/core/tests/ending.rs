@@ -120,6 +120,17 @@ fn on_exit_is_given_up_after_five_seconds() {
 }
 
 #[test]
+fn keys_pressed_after_the_end_began_change_nothing() {
+    let mut call = Fixture::entered(config());
+    call.command(Command::Close);
+    let events = call.events.len();
+    call.call(CallEvent::Digit(Digit::from_char('7').expect("a digit")));
+    call.digit('8');
+    assert_eq!(call.events.len(), events);
+    assert!(call.session.transcript.entries().is_empty());
+}
+
+#[test]
 fn on_exit_can_still_read_the_transcript() {
     let mut call = Fixture::entered(config());
     call.digit('7');

@@ -11,7 +11,7 @@ mod turn_taking;
 
 use std::time::Duration;
 
-use offhook_media::control::{BargeInPolicy, Bus, Chunk, Epoch, LegCommand, LegEvent};
+use offhook_media::control::{BargeInPolicy, Bus, Chunk, Digit, Epoch, LegCommand, LegEvent};
 use tokio::sync::oneshot;
 
 use super::super::config::Direction;

@@ -1,4 +1,4 @@
-//! What a caller may say at one step.
+//! What a caller may say, and how words are spelled where they are compared.
 
 /// The phrases a recogniser should listen for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub fn phrase(text: &str) -> String {
     let mut phrase = String::with_capacity(text.len());
     let plain = text.replace(['’', '‘'], "'");
     let words =
-        plain.split(|symbol: char| symbol.is_whitespace() || ",.;:!?\"“”()–—-".contains(symbol));
+        plain.split(|symbol: char| symbol.is_whitespace() || ",.;:!?…¡¿\"“”()–—-".contains(symbol));
     for word in words.filter(|word| !word.is_empty()) {
         if !phrase.is_empty() {
             phrase.push(' ');
