@@ -1,6 +1,7 @@
 //! The speech processes, with the real libraries: `libflite1`, `libpocketsphinx3` and
 //! `pocketsphinx-en-us` from Debian must be installed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,6 +126,56 @@ async fn a_process_killed_while_idle_is_replaced_before_anybody_asks() {
             "it was not replaced"
         );
     }
+}
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_be_replaced_does_not_speak_for_its_siblings() {
+    let folder = std::env::temp_dir().join(format!("offhook-siblings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (broken, program) = (folder.join("broken"), folder.join("program"));
+    let script = format!(
+        "#!/bin/sh\nif [ -e {broken:?} ]; then echo >> {broken:?}; exit 1; fi\nexec {:?} \"$@\"\n",
+        env!("CARGO_BIN_EXE_offhook")
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let speech = SpeechWorker::start(&SpeechConfig {
+        program,
+        synthesis_processes: 2,
+        ..config()
+    });
+    let alive = || speech.process_ids(Role::Synthesis);
+    until("two processes", || alive().len() == 2).await;
+
+    std::fs::write(&broken, "").unwrap();
+    let starts = || std::fs::read(&broken).map_or(0, |starts| starts.len());
+    let [victim, sibling] = alive()[..] else {
+        panic!("two processes")
+    };
+    send(victim, libc::SIGKILL);
+    // The second failed start of that process comes after the first was taken note of.
+    until("two failed starts", || starts() >= 2).await;
+    speech.ready(Role::Synthesis).await.unwrap();
+    speech.synthesise("I can still speak.").await.unwrap();
+
+    send(sibling, libc::SIGKILL);
+    until("nobody is left", || alive().is_empty()).await;
+    let nobody = speech.synthesise("Anybody?").await.unwrap_err();
+    assert!(matches!(nobody, ProviderError::Unavailable(_)), "{nobody}");
+
+    std::fs::remove_file(&broken).unwrap();
+    until("another process", || !alive().is_empty()).await;
+    speech.synthesise("Here again.").await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The processes of one role and the queue in front of them.
 
-use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use offhook_session::provider::ProviderError;
@@ -38,9 +38,21 @@ struct Job {
 #[derive(Clone, Debug, PartialEq)]
 enum Readiness {
     Starting,
+    /// A process serves, or did and is being replaced.
     Ready,
-    /// No process could be started so far.
+    /// Of every process the last start failed.
     Failed(String),
+}
+
+/// One of the pool's processes, by its last start.
+#[derive(Clone, Debug, PartialEq)]
+enum Place {
+    /// Under way for the first time, or anew after the process ended.
+    Starting,
+    /// It serves; its process id.
+    Alive(Option<u32>),
+    /// It failed, and is tried again after a while.
+    Failed,
 }
 
 /// The processes of one role. They end when it is dropped.
@@ -58,7 +70,7 @@ struct Shared {
     jobs: tokio::sync::Mutex<mpsc::Receiver<Job>>,
     /// How long one process may work on one request.
     deadline: Duration,
-    process_ids: Mutex<BTreeSet<u32>>,
+    places: Mutex<Vec<Place>>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -77,11 +89,11 @@ impl Pool {
             start,
             jobs: tokio::sync::Mutex::new(receiver),
             deadline,
-            process_ids: Mutex::default(),
+            places: Mutex::new(vec![Place::Starting; processes]),
             readiness: watch::Sender::new(Readiness::Starting),
         });
-        for _ in 0..processes {
-            tokio::spawn(keep_running(Arc::clone(&shared)));
+        for place in 0..processes {
+            tokio::spawn(keep_running(Arc::clone(&shared), place));
         }
         Arc::new(Self {
             role,
@@ -91,7 +103,7 @@ impl Pool {
         })
     }
 
-    /// Waits for the outcome of the first start.
+    /// Waits until a process serves, or none could be started.
     pub(super) async fn ready(&self) -> Result<(), ProviderError> {
         let mut readiness = self.shared.readiness.subscribe();
         let known = readiness.wait_for(|now| *now != Readiness::Starting).await;
@@ -138,17 +150,18 @@ impl Pool {
     /// The processes alive now.
     pub(super) fn process_ids(&self) -> Vec<u32> {
         self.shared
-            .process_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .places()
             .iter()
-            .copied()
+            .filter_map(|place| match place {
+                Place::Alive(id) => *id,
+                Place::Starting | Place::Failed => None,
+            })
             .collect()
     }
 }
 
 /// Keeps one process running until the pool is dropped.
-async fn keep_running(shared: Arc<Shared>) {
+async fn keep_running(shared: Arc<Shared>, place: usize) {
     let role = shared.start.role.as_str();
     let mut back_off = FIRST_BACK_OFF;
     loop {
@@ -161,9 +174,9 @@ async fn keep_running(shared: Arc<Shared>) {
             Ok(Ok(process)) => {
                 debug!(role, process_id = process.id(), "speech process ready");
                 let id = process.id();
-                shared.set_alive(id, true);
+                shared.alive(place, id);
                 let end = serve(&shared, process, &mut back_off).await;
-                shared.set_alive(id, false);
+                shared.ended(place);
                 match end {
                     End::PoolDropped => return,
                     End::Died(how) => {
@@ -182,8 +195,8 @@ async fn keep_running(shared: Arc<Shared>) {
             Ok(Err(StartFailure::Unavailable(reason) | StartFailure::Failed(reason))) => reason,
             Err(_) => format!("it was not ready within {START_DEADLINE:?}"),
         };
-        shared.start_failed(&failure);
-        if shared.refuse_for(back_off, &failure).await.is_break() {
+        shared.start_failed(place, &failure);
+        if shared.pause_for(back_off, &failure).await.is_break() {
             return;
         }
         back_off = (2 * back_off).min(LONGEST_BACK_OFF);
@@ -238,60 +251,66 @@ async fn serve(shared: &Shared, mut process: Process, back_off: &mut Duration) -
 }
 
 impl Shared {
-    fn set_alive(&self, id: Option<u32>, alive: bool) {
-        let Some(id) = id else { return };
-        let mut ids = self
-            .process_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if alive {
-            ids.insert(id);
-            self.readiness.send_if_modified(|now| {
-                let changed = *now != Readiness::Ready;
-                *now = Readiness::Ready;
-                changed
-            });
-        } else {
-            ids.remove(&id);
-        }
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start_failed(&self, reason: &str) {
-        let role = self.start.role.as_str();
-        let first = self.readiness.send_if_modified(|now| {
-            let changed = matches!(now, Readiness::Starting | Readiness::Ready);
-            *now = Readiness::Failed(reason.to_owned());
-            changed
+    fn alive(&self, place: usize, id: Option<u32>) {
+        self.places()[place] = Place::Alive(id);
+        self.readiness.send_if_modified(|now| {
+            let before = std::mem::replace(now, Readiness::Ready);
+            before != Readiness::Ready
         });
-        if first {
+    }
+
+    fn ended(&self, place: usize) {
+        self.places()[place] = Place::Starting;
+    }
+
+    /// One process that cannot be started speaks for itself; only the last of all speaks for the role.
+    fn start_failed(&self, place: usize, reason: &str) {
+        let role = self.start.role.as_str();
+        let (again, all) = {
+            let mut places = self.places();
+            let before = std::mem::replace(&mut places[place], Place::Failed);
+            let all = places.iter().all(|place| *place == Place::Failed);
+            (before == Place::Failed, all)
+        };
+        let all_failed_now = all
+            && self.readiness.send_if_modified(|now| {
+                let before = std::mem::replace(now, Readiness::Failed(reason.to_owned()));
+                !matches!(before, Readiness::Failed(_))
+            });
+        if all_failed_now {
             warn!(
                 role,
                 reason, "embedded speech is not available; this is tried again from time to time"
             );
+        } else if !all && !again {
+            warn!(
+                role,
+                reason, "a speech process cannot be started; this is tried again from time to time"
+            );
         } else {
-            debug!(role, reason, "embedded speech is still not available");
+            debug!(role, reason, "a speech process can still not be started");
         }
     }
 
-    /// Answers requests with "unavailable" for a while, unless another process serves them.
-    async fn refuse_for(&self, pause: Duration, reason: &str) -> std::ops::ControlFlow<()> {
-        if !self
-            .process_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
-        {
-            sleep(pause).await;
-            return std::ops::ControlFlow::Continue(());
-        }
+    /// Waits before the next start. While of every process the last start failed, requests are answered
+    /// with "unavailable" meanwhile.
+    async fn pause_for(&self, pause: Duration, reason: &str) -> ControlFlow<()> {
         let until = Instant::now() + pause;
+        let mut readiness = self.readiness.subscribe();
         loop {
+            let nobody_serves = matches!(*readiness.borrow_and_update(), Readiness::Failed(_));
             let job = tokio::select! {
-                job = async { self.jobs.lock().await.recv().await } => job,
-                () = tokio::time::sleep_until(until) => return std::ops::ControlFlow::Continue(()),
+                biased;
+                () = tokio::time::sleep_until(until) => return ControlFlow::Continue(()),
+                _ = readiness.changed() => continue,
+                job = async { self.jobs.lock().await.recv().await }, if nobody_serves => job,
             };
             let Some(job) = job else {
-                return std::ops::ControlFlow::Break(());
+                return ControlFlow::Break(());
             };
             let _nobody_waits = job
                 .answer
