@@ -198,12 +198,10 @@ async fn a_process_that_hangs_times_out_its_request_and_the_next_is_served_by_an
     let late = speech.recognise(silence.clone(), &yes).await.unwrap_err();
     assert_eq!(late, ProviderError::TimedOut(Duration::from_millis(700)));
     assert!(asked.elapsed() < Duration::from_secs(2));
-    // A start may take longer than this short deadline.
+    // A start may take longer than this short deadline, much longer on a busy machine.
+    let patience = Instant::now() + Duration::from_secs(60);
     let mut answer = speech.recognise(silence.clone(), &yes).await;
-    for _ in 0..20 {
-        if answer.is_ok() {
-            break;
-        }
+    while answer.is_err() && Instant::now() < patience {
         answer = speech.recognise(silence.clone(), &yes).await;
     }
     assert_eq!(answer.unwrap(), Recognition::OutOfGrammar);
