@@ -21,7 +21,7 @@ pub(super) const fn malformed(what: &'static str) -> Malformed {
 }
 
 /// Whether a byte may stand in a `token`.
-pub(super) const fn is_token_byte(byte: u8) -> bool {
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -41,7 +41,7 @@ pub(super) fn trim(text: &str) -> &str {
 
 /// The quoted string that `text` starts with: what is between the quotes (still escaped) and what
 /// follows. `None` when it does not start with a quote or the closing one is missing.
-pub(super) fn quoted_string(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn quoted_string(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut escaped = false;
     for (index, byte) in inside.bytes().enumerate() {
@@ -56,7 +56,7 @@ pub(super) fn quoted_string(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Undoes `quoted-pair`: a backslash stands for the character after it.
-pub(super) fn unescape_quoted(inside: &str) -> Cow<'_, str> {
+pub(crate) fn unescape_quoted(inside: &str) -> Cow<'_, str> {
     if !inside.contains('\\') {
         return Cow::Borrowed(inside);
     }
@@ -72,7 +72,7 @@ pub(super) fn unescape_quoted(inside: &str) -> Cow<'_, str> {
 }
 
 /// Writes text as a quoted string. A line break becomes a space: it could end the header.
-pub(super) fn write_quoted(out: &mut impl std::fmt::Write, text: &str) -> std::fmt::Result {
+pub(crate) fn write_quoted(out: &mut impl std::fmt::Write, text: &str) -> std::fmt::Result {
     out.write_char('"')?;
     for character in text.chars() {
         match character {

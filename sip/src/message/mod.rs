@@ -30,6 +30,7 @@ pub use cseq::CSeq;
 pub use headers::Headers;
 pub use host::Host;
 pub use lexer::Malformed;
+pub(crate) use lexer::{is_token_byte, quoted_string, unescape_quoted, write_quoted};
 pub use method::{Method, Token};
 pub use name_addr::NameAddr;
 pub use parameters::Parameters;
