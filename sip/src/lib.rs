@@ -17,12 +17,14 @@
 //! ua_core        what every usage works with: transactions, timers, outputs
 //! transaction    the four machines and their tables
 //! dialog, flow   who talks with whom, and by which path
+//! digest         who somebody is: challenges and their answers
 //! message        bytes and their meaning
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod dialog;
+pub mod digest;
 pub mod endpoint;
 mod flow;
 mod identifiers;
