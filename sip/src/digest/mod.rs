@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! 401, 407 → auth_value → Challenge → DigestClient → Authorization → auth_value → retried request
+//! request  → auth_value → Authorization → Authenticator (nonces, replay guard) → Verdict
 //! ```
 //!
 //! Both sides share one calculation: an `Authorization` holds all that the wire shows, and says which
@@ -17,12 +18,14 @@
 
 mod algorithm;
 mod auth_value;
+mod authenticator;
 mod authorization;
 mod challenge;
 mod client;
 mod credentials;
 
 pub use algorithm::Algorithm;
+pub use authenticator::{Authenticator, Verdict};
 pub use challenge::{Challenge, Challenger, challenges_in};
 pub use client::{DigestClient, Unanswerable};
 pub use credentials::{Credentials, Secret};
