@@ -31,4 +31,6 @@ pub use client::{DigestClient, Unanswerable};
 pub use credentials::{Credentials, Secret};
 
 #[cfg(test)]
+mod robustness;
+#[cfg(test)]
 mod vectors;
