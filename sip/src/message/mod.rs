@@ -14,6 +14,7 @@
 //! is not used: it refuses or loses too much of what real peers send. No other module names it.
 
 mod cseq;
+mod fragment;
 mod headers;
 mod host;
 mod lexer;
@@ -21,12 +22,14 @@ mod method;
 mod name_addr;
 mod parameters;
 mod parse;
+mod replaces;
 mod status;
 mod uri;
 mod via;
 mod write;
 
 pub use cseq::CSeq;
+pub use fragment::{MESSAGE_SIPFRAG, fragment_of, status_in_fragment};
 pub use headers::Headers;
 pub use host::Host;
 pub use lexer::Malformed;
@@ -37,6 +40,7 @@ pub use parameters::Parameters;
 pub use parse::{
     MAX_HEADER_BYTES, MAX_HEADERS, MAX_MESSAGE_BYTES, ParseError, ParseErrorKind, parse_datagram,
 };
+pub use replaces::Replaces;
 pub use status::{StatusClass, StatusCode};
 pub use uri::{MAX_URI_BYTES, OtherUri, SipUri, Uri};
 pub use via::Via;

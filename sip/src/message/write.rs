@@ -39,6 +39,11 @@ impl Request {
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of(|out| self.write(out))
     }
+
+    /// About how many bytes it takes on the wire, at most a hundred more than it does.
+    pub(crate) fn written_length_hint(&self) -> usize {
+        rest_bytes(&self.headers, &self.body) + self.uri.length_hint()
+    }
 }
 
 impl Response {

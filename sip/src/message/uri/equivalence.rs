@@ -28,7 +28,7 @@ impl Uri {
 }
 
 /// Undoes percent escapes; a `%` that starts none stays.
-pub(super) fn unescape(text: &str) -> Cow<'_, [u8]> {
+pub(in crate::message) fn unescape(text: &str) -> Cow<'_, [u8]> {
     if !text.contains('%') {
         return Cow::Borrowed(text.as_bytes());
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::host::{Host, HostRef, scan_host_port};
 use super::lexer::{Malformed, ends_a_uri, malformed, write_escaped};
 use super::parameters::{ParameterScanner, Parameters, Place};
-use equivalence::unescape;
+pub(super) use equivalence::unescape;
 
 /// The longest URI that is read, in bytes.
 pub const MAX_URI_BYTES: usize = 2 * 1024;
