@@ -127,8 +127,20 @@ impl Dialog {
     /// A new request with the next CSeq. One counter serves every method, because a peer takes a
     /// reused number for a retransmission.
     pub(crate) fn request(&mut self, method: Method) -> Request {
+        let cseq = self.next_cseq();
+        self.build(method, cseq)
+    }
+
+    /// Goes on with the numbers of the early dialog it was: requests were sent and received in it.
+    pub(crate) fn continue_from(&mut self, early: &Self) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = early.remote_cseq;
+    }
+
+    /// The next CSeq for a request that is sent again with credentials.
+    pub(crate) fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.saturating_add(1);
-        self.build(method, self.local_cseq)
+        self.local_cseq
     }
 
     /// The number the last request of ours has.
@@ -154,6 +166,13 @@ impl Dialog {
     /// Takes the Contact of a target refresh request or of its 2xx (12.2.1.2, 12.2.2).
     pub(crate) fn refresh_target(&mut self, target: &Uri) {
         self.remote_target.clone_from(target);
+    }
+
+    /// Takes the Contact of a message, if it has one that can be used.
+    pub(crate) fn refresh_from(&mut self, headers: &Headers) {
+        if let Ok(target) = sole_contact(headers) {
+            self.refresh_target(&target);
+        }
     }
 
     fn build(&self, method: Method, cseq: u32) -> Request {

@@ -14,6 +14,7 @@
 //! ```text
 //! endpoint       the front door: which usage a message concerns
 //! invite         what a call attempt and its dialog do
+//! registration   keeping a binding with a trunk's registrar
 //! ua_core        what every usage works with: transactions, timers, outputs
 //! transaction    the four machines and their tables
 //! dialog, flow   who talks with whom, and by which path
@@ -30,5 +31,6 @@ mod flow;
 mod identifiers;
 mod invite;
 pub mod message;
+mod registration;
 mod transaction;
 mod ua_core;

@@ -4,6 +4,7 @@
 //! request ─► known transaction? ─► absorbed, answered again, or its ACK
 //!        └► ACK ─► dialog ─► usage            (else absorbed)
 //!        └► CANCEL ─► INVITE transaction ─► usage   (else 481)
+//!        └► NOTIFY about a REFER of ours ─► referrals
 //!        └► room? method? extensions? ─► dialog ─► usage   (To tag, else 481)
 //!                                     └► new call, OPTIONS (no To tag)
 //! ```
@@ -11,11 +12,14 @@
 use std::time::Instant;
 
 use super::{Endpoint, Event, Flow};
-use crate::ua_core::arrival::Arrival;
+use crate::ua_core::{arrival::Arrival, session_timer::SessionTimer};
 use crate::{
-    dialog::{Dialog, tag_to},
-    invite::{Incoming, Invite, PendingInvite, Place},
-    message::{Message, Method, ParseError, Request, Response, StatusCode, parse_datagram},
+    dialog::{Dialog, DialogId, tag_to},
+    identifiers::InviteId,
+    invite::{Incoming, Invite, PendingInvite, Place, Replaceable},
+    message::{
+        Message, Method, ParseError, Replaces, Request, Response, StatusCode, parse_datagram,
+    },
     transaction::{
         invite_server, non_invite_server,
         table::{ServerInvite, ServerMachine, TransactionId},
@@ -77,6 +81,8 @@ impl Endpoint {
             self.take_cancel(arrival, now);
         } else if self.core.refuse_unservable(&arrival, now) {
             // It has been answered.
+        } else if arrival.request.method == Method::Notify && self.core.take_notify(&arrival, now) {
+            // It was about a REFER of ours, whether its call is up or not.
         } else if let Some(dialog) = arrival.dialog_id() {
             match self.core.invites_by_dialog.get(&dialog).copied() {
                 Some(id) => {
@@ -159,6 +165,8 @@ impl Endpoint {
             Method::Invite => self.take_invite(arrival, now),
             Method::Options if self.draining => self.core.answer_draining(&arrival, now),
             Method::Options => self.core.answer_options(&arrival, now),
+            // We refer nobody who is not in a call with us.
+            Method::Refer => self.core.answer(&arrival, StatusCode::FORBIDDEN, &[], now),
             Method::Bye
             | Method::Info
             | Method::Ack
@@ -166,7 +174,6 @@ impl Endpoint {
             | Method::Register
             | Method::Prack
             | Method::Update
-            | Method::Refer
             | Method::Notify
             | Method::Subscribe
             | Method::Message
@@ -186,6 +193,18 @@ impl Endpoint {
             self.core.answer_overloaded(&arrival);
             return;
         }
+        let replaces = match self.replaced_by(&arrival) {
+            Ok(replaces) => replaces,
+            Err(status) => {
+                self.core.answer(&arrival, status, &[], now);
+                return;
+            }
+        };
+        let Ok(session) = SessionTimer::as_server(&arrival.request, self.core.session_policy())
+        else {
+            self.core.answer_interval_too_small(&arrival, now);
+            return;
+        };
         let local_tag = self.core.identifiers.tag();
         let dialog_id = arrival.dialog_with(&local_tag);
         let Ok(dialog) = Dialog::as_server(dialog_id, &arrival.request, arrival.cseq) else {
@@ -204,17 +223,45 @@ impl Endpoint {
         let transaction = self.core.open_invite(&arrival, invite);
         let trying = Response::to_request(&arrival.request, StatusCode::TRYING);
         self.core.respond(transaction, &trying, now);
-        let pending = PendingInvite::new(&self.core, &arrival, transaction, &local_tag);
+        let pending = PendingInvite::new(&self.core, &arrival, transaction, &local_tag, session);
         self.core.register(dialog.id(), id);
         let flow = arrival.source;
-        let incoming = Incoming::new(dialog, pending);
+        let incoming = Incoming::new(&mut self.core, dialog, pending, &arrival.request);
         self.invites
             .insert(id, Invite::incoming(Place { id, flow }, incoming));
         self.core.emit(Event::Incoming {
             id,
             request: arrival.request,
             flow,
+            replaces,
         });
+    }
+
+    /// The call that an INVITE takes the place of (RFC 3891 3): 400 to a Replaces that cannot be read or is
+    /// there twice, 481 where nothing fits, 486 to `early-only` for a call that is answered.
+    fn replaced_by(&self, arrival: &Arrival) -> Result<Option<InviteId>, StatusCode> {
+        let mut values = arrival.request.headers.get_all("Replaces");
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let replaces = Replaces::parse(value).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let named = |local_tag: &str, remote_tag: &str| DialogId {
+            call_id: replaces.call_id.clone(),
+            local_tag: local_tag.to_owned(),
+            remote_tag: remote_tag.to_owned(),
+        };
+        let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+        let id = self
+            .invite_by_dialog(&named(&replaces.to_tag, &replaces.from_tag))
+            .ok_or(gone)?;
+        match self.invites.get(&id).map(Invite::replaceable) {
+            Some(Replaceable::Confirmed) if replaces.early_only => Err(StatusCode::BUSY_HERE),
+            Some(Replaceable::Confirmed | Replaceable::Early) => Ok(Some(id)),
+            Some(Replaceable::No) | None => Err(gone),
+        }
     }
 
     /// Whether an INVITE came before by another path and that one is still running (RFC 3261

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Flow};
+use super::{Endpoint, Flow, FlowFailure, Output, ReferralNews};
+use crate::message::StatusCode;
 use crate::transaction::{
     Failure, Timer, invite_client, invite_server, non_invite_client, non_invite_server,
     table::{ClientMachine, ClientRole, ServerMachine, TransactionId},
@@ -21,6 +22,12 @@ impl Endpoint {
                 None => return,
                 Some(Alarm::Client(id, timer)) => self.on_client_timer(id, timer, now),
                 Some(Alarm::Server(id, timer)) => self.on_server_timer(id, timer, now),
+                Some(Alarm::Registration(id, generation)) => {
+                    self.with_registration(id, |registration, core| {
+                        registration.on_timer(core, generation, now);
+                    });
+                }
+                Some(Alarm::Referral(id)) => self.core.on_referral_timeout(id),
                 Some(Alarm::Invite(id, timer)) => {
                     self.with_invite(id, |invite, core| invite.on_timer(core, timer, now));
                 }
@@ -45,9 +52,9 @@ impl Endpoint {
                     machine.handle(non_invite_client::Input::TransportFailed)
                 }
             };
-            let (role, failure) = (transaction.role, step.failure);
+            let (role, failure, used) = (transaction.role, step.failure, transaction.flow);
             self.core.follow_client(id, step, now);
-            self.on_client_failure(id, role, failure, now);
+            self.on_client_failure((id, used), role, failure, now);
         }
     }
 
@@ -61,28 +68,54 @@ impl Endpoint {
                 machine.handle(non_invite_client::Input::Timer(timer))
             }
         };
-        let (role, failure) = (transaction.role, step.failure);
+        let (role, failure, used) = (transaction.role, step.failure, transaction.flow);
         self.core.statistics.retransmissions_sent += u64::from(step.transmit.is_some());
         self.core.follow_client(id, step, now);
-        self.on_client_failure(id, role, failure, now);
+        self.on_client_failure((id, used), role, failure, now);
     }
 
     fn on_client_failure(
         &mut self,
-        id: TransactionId,
+        (id, used): (TransactionId, Flow),
         role: ClientRole,
         failure: Option<Failure>,
         now: Instant,
     ) {
         let Some(failure) = failure else { return };
         match role {
-            ClientRole::Invite(invite) | ClientRole::Bye(invite) => {
-                self.with_invite(invite, |invite, core| invite.on_failure(core, failure));
+            ClientRole::Invite(invite) => {
+                self.with_invite(invite, |invite, core| {
+                    invite.on_invite_failure(core, id, failure, used, now);
+                });
+            }
+            ClientRole::Refer(_, referral) => {
+                let unanswered = ReferralNews::Refused(StatusCode::REQUEST_TIMEOUT);
+                self.core.report_referral(referral, unanswered);
+            }
+            ClientRole::Bye(invite)
+            | ClientRole::Refresh(invite)
+            | ClientRole::Notify(invite, _)
+            | ClientRole::InDialog(invite) => {
+                self.with_invite(invite, |invite, core| {
+                    invite.on_in_dialog_failure(core, role, failure, now);
+                });
             }
             ClientRole::Reinvite(invite) => {
                 self.with_invite(invite, |invite, core| {
                     invite.on_reinvite_failure(core, id, failure, now);
                 });
+            }
+            ClientRole::Register(id) => {
+                self.with_registration(id, |registration, core| {
+                    registration.on_failure(core, failure, now);
+                });
+            }
+            ClientRole::Probe(id) => {
+                let answer = Err(match failure {
+                    Failure::TimedOut => FlowFailure::Silent,
+                    Failure::TransportFailed => FlowFailure::TransportFailed,
+                });
+                self.core.outputs.push_back(Output::Probed { id, answer });
             }
             ClientRole::Unattended => {}
         }

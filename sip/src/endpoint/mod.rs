@@ -14,24 +14,26 @@ mod dispatch;
 mod expiry;
 mod refusals;
 mod responses;
+mod trunks;
 
 use std::time::Instant;
 
 pub use crate::{
     flow::{Flow, Transport},
-    identifiers::InviteId,
+    identifiers::{InviteId, ProbeId, ReferralId, RegistrationId},
     ua_core::{
-        Body, EndCause, EndpointConfig, EndpointStatistics, Event, ExtraHeaders, HostPort, Limits,
-        Misuse, OutgoingInvite, Output, Overloaded, Timers,
+        Body, EndCause, EndpointConfig, EndpointStatistics, Event, ExtraHeaders, FlowFailure,
+        HostPort, Limits, Misuse, OutgoingInvite, OutgoingRefer, Output, Overloaded, ReferralNews,
+        RegistrationEvent, RegistrationFailure, RegistrationPlan, SessionTimerPolicy, Timers,
     },
 };
 
 use crate::{
     dialog::DialogId,
     identifiers::SeededMap,
-    invite::{ALLOW, Invite, Outgoing, Place},
-    message::{CSeq, Method, Request, StatusCode},
-    transaction::table::ClientRole,
+    invite::{Invite, Place},
+    message::{StatusCode, Uri},
+    registration::Registration,
     ua_core::Core,
 };
 
@@ -41,6 +43,9 @@ pub struct Endpoint {
     core: Core,
     invites: SeededMap<InviteId, Invite>,
     invites_made: u64,
+    registrations: SeededMap<RegistrationId, Registration>,
+    /// How many registrations and probes there have been.
+    trunk_requests_made: u64,
     draining: bool,
 }
 
@@ -50,9 +55,12 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: u64) -> Self {
         let core = Core::new(config, seed);
         let invites = core.identifiers.map();
+        let registrations = core.identifiers.map();
         Self {
             core,
             invites,
+            registrations,
+            trunk_requests_made: 0,
             invites_made: 0,
             draining: false,
         }
@@ -83,8 +91,13 @@ impl Endpoint {
         self.take_datagram(flow, bytes, now);
     }
 
-    /// Answers an incoming call with 101 to 199, which is repeated each minute. The first one
-    /// should leave at once: some carriers give up after 5 s without it.
+    /// Answers an incoming call with 101 to 199. The first one should leave at once: some carriers give up
+    /// after 5 s without it.
+    ///
+    /// One with a description is sent reliably where the caller can acknowledge it, any one where it
+    /// insists (RFC 3262): repeated until its PRACK ([`Event::Acknowledged`]), and the next waits for that;
+    /// after 64*T1 without one the call ends with [`EndCause::PrackTimeout`]. Others are repeated each
+    /// minute.
     ///
     /// # Errors
     /// [`Misuse`] when the call is not an unanswered incoming one or `status` is another.
@@ -105,7 +118,8 @@ impl Endpoint {
         })
     }
 
-    /// Answers an incoming call with 200, which is repeated until its ACK arrives
+    /// Answers an incoming call with 200, once the PRACK of a 1xx with a description has come. It
+    ///  is repeated until its ACK arrives
     /// ([`Event::Confirmed`]) or, after 64*T1, the call ends with BYE and
     /// [`EndCause::AckTimeout`]. Without `body` the call has no media.
     ///
@@ -184,7 +198,8 @@ impl Endpoint {
         })
     }
 
-    /// Sends a re-INVITE with a new offer. 491 is retried after the wait of RFC 3261 14.1.
+    /// Sends a re-INVITE with an offer, a new one or (for [`Event::RefreshDue`]) the one that stands. 491 is
+    /// retried after the wait of RFC 3261 14.1.
     ///
     /// # Errors
     /// [`Misuse`] when the call is not established or another offer is open.
@@ -200,10 +215,64 @@ impl Endpoint {
         self.command(id, |invite, core| invite.info(core, body, now))
     }
 
+    /// Asks the far end to call somebody else (RFC 3515). [`Event::Referral`] tells what comes of it, the
+    /// last time within `refer.timeout`, also when the call ends before.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the call is not established, or four REFERs of it are open.
+    pub fn refer(
+        &mut self,
+        id: InviteId,
+        refer: &OutgoingRefer,
+        now: Instant,
+    ) -> Result<ReferralId, Misuse> {
+        self.with_invite(id, |invite, core| invite.refer(core, refer, now))
+            .unwrap_or(Err(Misuse::UnknownInvite))
+    }
+
+    /// Accepts the REFER of [`Event::Referred`]: 202, and a NOTIFY that it is tried.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no REFER waits.
+    pub fn accept_refer(&mut self, id: InviteId, now: Instant) -> Result<(), Misuse> {
+        self.command(id, |invite, core| invite.accept_refer(core, now))
+    }
+
+    /// Refuses the REFER of [`Event::Referred`] with 300 to 699.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no REFER waits or `status` is another.
+    pub fn reject_refer(
+        &mut self,
+        id: InviteId,
+        status: StatusCode,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        check_refusal(status)?;
+        self.command(id, |invite, core| invite.reject_refer(core, status, now))
+    }
+
+    /// Tells the far end how the call that its REFER asked for is getting on; a final `status` is the last
+    /// news. A BYE of ours waits until that was answered.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the REFER is not accepted yet.
+    pub fn notify_refer(
+        &mut self,
+        id: InviteId,
+        status: StatusCode,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.command(id, |invite, core| invite.notify_refer(core, status, now))
+    }
+
     /// Sends an INVITE.
     ///
     /// # Errors
     /// [`Overloaded`] when a bound of [`Limits`] is reached.
+    ///
+    /// # Panics
+    /// When the call names no flow.
     pub fn invite(&mut self, call: OutgoingInvite, now: Instant) -> Result<InviteId, Overloaded> {
         let limits = self.core.config.limits;
         if self.invites.len() >= limits.invites
@@ -212,30 +281,64 @@ impl Endpoint {
             return Err(Overloaded);
         }
         let id = self.next_invite_id();
-        let (local_tag, call_id) = (self.core.identifiers.tag(), self.core.identifiers.call_id());
-        let flow = call.flow;
-        let cseq = 1;
-        let request = self.first_invite(call, &call_id, &local_tag, cseq);
-        let role = ClientRole::Invite(id);
-        let transaction = self.core.invite(request, cseq, flow, role, now);
         let half = DialogId {
-            call_id,
-            local_tag,
+            call_id: self.core.identifiers.call_id(),
+            local_tag: self.core.identifiers.tag(),
             remote_tag: String::new(),
         };
-        let outgoing = Outgoing::new(transaction, cseq, half);
-        self.invites
-            .insert(id, Invite::outgoing(Place { id, flow }, outgoing));
+        let flow = *call.flows.first().expect("an INVITE goes somewhere");
+        let mut call = call;
+        call.extra.retain(|(name, _)| !is_reserved(name));
+        let invite = Invite::outgoing(&mut self.core, Place { id, flow }, call, half, now);
+        self.invites.insert(id, invite);
         Ok(id)
     }
 
-    /// Gives up an outgoing call that is not answered yet. CANCEL is held back until a 1xx; a 200
-    /// that crosses it is acknowledged and ended with BYE. [`EndCause::Cancelled`] follows.
+    /// Gives up an outgoing call that is not answered yet. CANCEL, with the headers of `extra` (a `Reason`,
+    /// RFC 3326), is held back until a 1xx; a 200 that crosses it is acknowledged and ended with BYE.
+    /// [`EndCause::Cancelled`] follows.
     ///
     /// # Errors
     /// [`Misuse`] when the call is not an unanswered outgoing one.
-    pub fn cancel(&mut self, id: InviteId, now: Instant) -> Result<(), Misuse> {
-        self.command(id, |invite, core| invite.cancel(core, now))
+    pub fn cancel(
+        &mut self,
+        id: InviteId,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        check_extra(extra)?;
+        self.command(id, |invite, core| invite.cancel(core, extra, now))
+    }
+
+    /// Sends the INVITE of [`Event::Redirected`] to `target`, which `flows` lead to, best first. Without it
+    /// the call ends after 64*T1.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no redirection waits, or there is no flow.
+    pub fn follow(
+        &mut self,
+        id: InviteId,
+        target: Uri,
+        flows: Vec<Flow>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        self.command(id, |invite, core| invite.follow(core, target, flows, now))
+    }
+
+    /// Answers the offer of an [`Event::Provisional`] that wants an answer; the PRACK carries it.
+    ///
+    /// # Errors
+    /// [`Misuse`] when none waits.
+    pub fn answer_early(&mut self, id: InviteId, body: Body, now: Instant) -> Result<(), Misuse> {
+        self.command(id, |invite, core| invite.answer_early(core, body, now))
+    }
+
+    /// Sends the ACK for an [`Event::Answered`] whose 2xx holds an offer, with the answer.
+    ///
+    /// # Errors
+    /// [`Misuse`] when it was sent already.
+    pub fn confirm(&mut self, id: InviteId, body: Option<Body>) -> Result<(), Misuse> {
+        self.command(id, |invite, core| invite.confirm(core, body))
     }
 
     /// While draining, OPTIONS outside a dialog is answered 503 with `Retry-After`, so that trunks
@@ -252,54 +355,20 @@ impl Endpoint {
             dialogs: self.core.invites_by_dialog.len(),
             awaiting_answers: self.core.awaiting_answers(),
             merge_keys: self.core.transactions_by_merge_key.len(),
+            registrations: self.registrations.len(),
+            referrals: self.core.referrals.len(),
             timers: self.core.timers.len(),
             ..self.core.statistics
         }
     }
 
-    fn first_invite(
-        &self,
-        call: OutgoingInvite,
-        call_id: &str,
-        local_tag: &str,
-        cseq: u32,
-    ) -> Request {
-        let mut to = call.to;
-        to.parameters.remove("tag");
-        let mut request = Request::new(Method::Invite, call.target);
-        let headers = &mut request.headers;
-        for route in &call.route {
-            headers.push("Route", route.to_string());
-        }
-        headers.push("Max-Forwards", "70");
-        headers.push("From", call.from.with_tag(local_tag).to_string());
-        headers.push("To", to.to_string());
-        headers.push("Call-ID", call_id);
-        headers.push(
-            "CSeq",
-            CSeq {
-                number: cseq,
-                method: Method::Invite,
-            }
-            .to_string(),
-        );
-        headers.push("Contact", self.core.config.contact(call.flow));
-        headers.push("Allow", ALLOW);
-        for (name, value) in call.extra {
-            if !is_reserved(&name) {
-                headers.push(&name, value);
-            }
-        }
-        if let Some(body) = call.body {
-            headers.push("Content-Type", body.content_type);
-            request.body = body.bytes;
-        }
-        request
-    }
-
     fn next_invite_id(&mut self) -> InviteId {
         self.invites_made += 1;
         InviteId(self.invites_made)
+    }
+
+    pub(super) fn invite_by_dialog(&self, dialog: &DialogId) -> Option<InviteId> {
+        self.core.invites_by_dialog.get(dialog).copied()
     }
 
     fn command(

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::ua_core::{Core, arrival::Arrival};
 use crate::{
-    invite::ALLOW,
+    invite::{ALLOW, SUPPORTED},
     message::{Method, StatusCode},
 };
 
@@ -13,6 +13,7 @@ impl Core {
     pub(crate) fn answer_options(&mut self, arrival: &Arrival, now: Instant) {
         let capabilities = [
             ("Allow", ALLOW),
+            ("Supported", SUPPORTED),
             ("Accept", "application/sdp"),
             ("Accept-Encoding", "identity"),
         ];
@@ -73,7 +74,13 @@ impl Core {
             self.answer(arrival, StatusCode::UNSUPPORTED_URI_SCHEME, &[], now);
             return true;
         }
-        let required = request.headers.require().join(", ");
+        let unknown = |tag: &&str| {
+            let mut supported = SUPPORTED.split(", ");
+            !supported.any(|supported| supported.eq_ignore_ascii_case(tag))
+        };
+        let required = request.headers.require();
+        let required: Vec<&str> = required.into_iter().filter(unknown).collect();
+        let required = required.join(", ");
         if !required.is_empty() {
             let headers = [("Unsupported", required.as_str())];
             self.answer(arrival, StatusCode::BAD_EXTENSION, &headers, now);
@@ -101,12 +108,12 @@ fn is_served(method: &Method) -> bool {
         | Method::Bye
         | Method::Cancel
         | Method::Options
-        | Method::Info => true,
-        Method::Register
+        | Method::Info
         | Method::Prack
         | Method::Update
         | Method::Refer
-        | Method::Notify
+        | Method::Notify => true,
+        Method::Register
         | Method::Subscribe
         | Method::Message
         | Method::Publish

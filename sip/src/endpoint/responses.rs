@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, InviteId};
+use super::{Endpoint, InviteId, Output};
+use crate::ua_core::account::Account;
 use crate::{
     dialog::{Dialog, DialogId},
-    message::{Malformed, NameAddr, Response, StatusClass},
+    message::{Malformed, Message, NameAddr, Response, StatusClass, parse_datagram},
     transaction::{
         invite_client,
         key::ClientKey,
@@ -22,6 +23,12 @@ impl Endpoint {
         };
         let Some(transaction) = self.core.clients.get_mut(id) else {
             return;
+        };
+        let challenged = match &transaction.machine {
+            ClientMachine::NonInvite(machine) if Account::is_challenge(response.status) => {
+                machine.unanswered_request().map(<[u8]>::to_vec)
+            }
+            ClientMachine::NonInvite(_) | ClientMachine::Invite(..) => None,
         };
         let step = match &mut transaction.machine {
             ClientMachine::Invite(machine, sent) => machine.handle(match response.status.class() {
@@ -46,9 +53,28 @@ impl Endpoint {
         };
         let (role, pass_up) = (transaction.role, step.pass_up);
         self.core.follow_client(id, step, now);
-        if pass_up {
-            self.pass_up(id, role, response, now);
+        if !pass_up {
+            return;
         }
+        if let ClientRole::Register(registration) = role {
+            let request = challenged.and_then(|bytes| match parse_datagram(&bytes) {
+                Ok(Some(Message::Request(request))) => Some(request),
+                Ok(Some(Message::Response(_)) | None) | Err(_) => None,
+            });
+            self.with_registration(registration, |registration, core| {
+                registration.on_response(core, request, &response, now);
+            });
+            return;
+        }
+        if let (Some(request), Some(invite)) = (challenged, role.may_be_asked_again()) {
+            let asked_again = self.with_invite(invite, |invite, core| {
+                invite.ask_again(core, role, &request, &response, now)
+            });
+            if asked_again == Some(true) {
+                return;
+            }
+        }
+        self.pass_up(id, role, response, now);
     }
 
     fn pass_up(
@@ -65,18 +91,28 @@ impl Endpoint {
             ClientRole::Reinvite(invite) => {
                 self.take_reinvite_response(transaction, invite, &response, now);
             }
-            ClientRole::Bye(invite) => {
+            ClientRole::Refer(_, referral) => self.core.on_refer_response(referral, &response),
+            ClientRole::Bye(invite)
+            | ClientRole::Refresh(invite)
+            | ClientRole::Notify(invite, _)
+            | ClientRole::InDialog(invite) => {
                 self.with_invite(invite, |invite, core| {
-                    invite.on_bye_response(core, response)
+                    invite.on_in_dialog_response(core, role, response, now);
                 });
             }
-            ClientRole::Unattended => {}
+            ClientRole::Probe(id) if response.status.is_final() => {
+                let answer = Ok(response.status);
+                self.core.outputs.push_back(Output::Probed { id, answer });
+            }
+            // A registration's was handed over already.
+            ClientRole::Probe(_) | ClientRole::Register(_) | ClientRole::Unattended => {}
         }
     }
 
     /// A response to an INVITE: for the usage until one 2xx made its dialog. Each copy of that 2xx
     /// gets its ACK again; a 2xx of another fork, or one that comes after the usage ended, is
-    /// acknowledged and its dialog ended with BYE (RFC 3261 13.2.2.4).
+    /// acknowledged and its dialog ended with BYE (RFC 3261 13.2.2.4). An INVITE that was forsaken for
+    /// another flow, and rings after all, is cancelled.
     fn take_invite_response(
         &mut self,
         transaction: TransactionId,
@@ -90,13 +126,15 @@ impl Endpoint {
         if self
             .invites
             .get(&invite)
-            .is_some_and(crate::invite::Invite::awaits_answer)
+            .is_some_and(|invite| invite.awaits_answer_to(transaction))
         {
             self.with_invite(invite, |invite, core| {
                 invite.on_invite_response(core, response, now);
             });
         } else if response.status.is_success() {
             self.end_fork(transaction, &response, now);
+        } else if response.status.is_provisional() {
+            self.core.cancel(transaction, &[], now);
         }
     }
 
@@ -148,7 +186,8 @@ impl Endpoint {
         let cseq = sent.cseq;
         let dialog = Dialog::of_reinvite(dialog_id(response), &sent.request, cseq, response);
         if let Ok(dialog) = dialog {
-            self.core.acknowledge(transaction, &dialog, cseq, flow);
+            self.core
+                .acknowledge(transaction, &dialog, cseq, flow, None);
         }
     }
 
@@ -161,10 +200,15 @@ impl Endpoint {
         };
         let cseq = sent.cseq;
         let id = dialog_id(response);
+        if self.core.invites_by_dialog.contains_key(&id) {
+            // Ours, repeated while its ACK waits for our answer.
+            return;
+        }
         let Ok(mut dialog) = Dialog::as_client(id, &sent.request, cseq, response) else {
             return;
         };
-        self.core.acknowledge(transaction, &dialog, cseq, flow);
+        self.core
+            .acknowledge(transaction, &dialog, cseq, flow, None);
         self.core
             .send_bye(&mut dialog, flow, &[], ClientRole::Unattended, now);
     }

@@ -5,10 +5,14 @@ use std::time::Instant;
 use super::{ALLOW, Invite, Place, State};
 use crate::ua_core::timers::InviteTimer;
 use crate::{
-    dialog::OutOfOrder,
-    message::{Method, Request, Response, StatusCode},
-    transaction::{Failure, table::TransactionId},
-    ua_core::{Core, EndCause, Event, arrival::Arrival},
+    dialog::{Dialog, OutOfOrder},
+    flow::Flow,
+    message::{CSeq, Message, Method, Request, Response, StatusCode, parse_datagram},
+    transaction::{
+        Failure,
+        table::{ClientRole, TransactionId},
+    },
+    ua_core::{Core, EndCause, Event, account::Account, arrival::Arrival},
 };
 
 /// The bodies of INFO we take: both ways in which gateways send digits.
@@ -24,16 +28,17 @@ impl Invite {
         self.place.flow = arrival.source;
         match arrival.request.method {
             Method::Options => core.answer_options(&arrival, now),
-            Method::Bye => self.change(|place, state| state.on_bye(core, place, arrival, now)),
+            Method::Bye => self.change(|place, state| state.on_bye(core, *place, arrival, now)),
             Method::Invite => self.on_reinvite(core, arrival, now),
             Method::Info => self.on_info(core, arrival, now),
+            Method::Prack => self.on_prack(core, arrival, now),
+            Method::Update => self.on_update(core, arrival, now),
+            Method::Refer => self.on_refer(core, arrival, now),
+            // What it is about was looked for before: nothing of ours.
+            Method::Notify => core.answer(&arrival, StatusCode::BAD_EVENT, &[], now),
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
-            | Method::Update
-            | Method::Refer
-            | Method::Notify
             | Method::Subscribe
             | Method::Message
             | Method::Publish
@@ -67,6 +72,44 @@ impl Invite {
         }
     }
 
+    fn on_prack(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
+        self.change(|place, state| match state {
+            State::Incoming(call) => call.on_prack(core, *place, arrival, now),
+            // A repetition of one that has done its work finds its transaction; this is a stray.
+            State::Established(_) | State::Outgoing(_) | State::Leaving(_) | State::Ended => {
+                core.answer_no_dialog(&arrival, now);
+                state
+            }
+        });
+    }
+
+    fn on_update(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
+        match &mut self.state {
+            State::Established(call) => call.on_update(core, self.place, arrival, now),
+            State::Incoming(call) => call.on_update(core, &arrival, now),
+            // Theirs, as callee, before its answer: our offer is open. Without an offer it only moves its
+            // Contact.
+            State::Outgoing(call) if arrival.request.body.is_empty() => {
+                if let Some(dialog) = call.early_dialog_mut(&arrival.from_tag) {
+                    dialog.refresh_from(&arrival.request.headers);
+                }
+                core.answer_in_dialog(&arrival, StatusCode::OK, &[], now);
+            }
+            State::Outgoing(_) => core.answer(&arrival, StatusCode::REQUEST_PENDING, &[], now),
+            State::Leaving(_) | State::Ended => core.answer_no_dialog(&arrival, now),
+        }
+    }
+
+    fn on_refer(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
+        match &mut self.state {
+            State::Established(call) => call.on_refer(core, self.place, arrival, now),
+            State::Incoming(_) | State::Outgoing(_) => {
+                core.answer(&arrival, StatusCode::DECLINE, &[], now);
+            }
+            State::Leaving(_) | State::Ended => core.answer_no_dialog(&arrival, now),
+        }
+    }
+
     fn on_info(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
         match &self.state {
             State::Established(_) | State::Incoming(_) | State::Outgoing(_) => {
@@ -88,7 +131,7 @@ impl Invite {
     /// An ACK inside the dialog.
     pub(crate) fn on_ack(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
         self.change(|place, state| match state {
-            State::Established(call) => call.on_ack(core, place, arrival, now),
+            State::Established(call) => call.on_ack(core, *place, arrival, now),
             State::Incoming(_) | State::Outgoing(_) | State::Leaving(_) | State::Ended => {
                 core.statistics.stray_acks += 1;
                 state
@@ -105,9 +148,9 @@ impl Invite {
         now: Instant,
     ) {
         self.change(|place, state| match state {
-            State::Incoming(call) => call.on_cancel(core, place, cancel, now),
+            State::Incoming(call) => call.on_cancel(core, *place, cancel, now),
             State::Established(mut call) => {
-                call.on_cancel(core, place, transaction, now);
+                call.on_cancel(core, *place, transaction, now);
                 State::Established(call)
             }
             State::Outgoing(_) | State::Leaving(_) | State::Ended => state,
@@ -122,9 +165,12 @@ impl Invite {
         });
     }
 
-    /// Whether the INVITE that makes this usage has no final response yet.
-    pub(crate) fn awaits_answer(&self) -> bool {
-        matches!(self.state, State::Outgoing(_))
+    /// Whether `transaction` is the INVITE that makes this usage, without its final response yet.
+    pub(crate) fn awaits_answer_to(&self, transaction: TransactionId) -> bool {
+        match &self.state {
+            State::Outgoing(call) => call.is_calling_with(transaction),
+            State::Incoming(_) | State::Established(_) | State::Leaving(_) | State::Ended => false,
+        }
     }
 
     /// A response to our re-INVITE.
@@ -137,27 +183,123 @@ impl Invite {
     ) {
         self.change(|place, state| match state {
             State::Established(call) => {
-                call.on_reinvite_response(core, place, transaction, response, now)
+                call.on_reinvite_response(core, *place, transaction, response, now)
             }
             State::Incoming(_) | State::Outgoing(_) | State::Leaving(_) | State::Ended => state,
         });
     }
 
-    /// A response to the BYE that we are leaving with.
-    pub(crate) fn on_bye_response(&mut self, core: &mut Core, response: Response) {
-        self.change(|place, state| match state {
-            State::Leaving(call) => call.on_response(core, place, response),
-            State::Incoming(_) | State::Outgoing(_) | State::Established(_) | State::Ended => state,
+    /// A response to a request of ours inside the dialog, other than a re-INVITE.
+    pub(crate) fn on_in_dialog_response(
+        &mut self,
+        core: &mut Core,
+        role: ClientRole,
+        response: Response,
+        now: Instant,
+    ) {
+        self.change(|place, state| match (state, role) {
+            (State::Leaving(call), ClientRole::Bye(_)) => call.on_response(core, *place, response),
+            (State::Established(call), ClientRole::Refresh(_)) => {
+                call.on_refresh_response(core, *place, &response, now)
+            }
+            (State::Established(call), ClientRole::Notify(_, last))
+                if response.status.is_final() =>
+            {
+                call.on_notify_over(core, *place, last, now)
+            }
+            (state, _) => state,
         });
     }
 
-    /// The INVITE that makes this usage, or the BYE that we are leaving with, got no answer.
-    pub(crate) fn on_failure(&mut self, core: &mut Core, failure: Failure) {
-        let cause = cause_of(failure);
+    /// Sends a challenged request again, with credentials. `false` when there are none, or they have been
+    /// refused.
+    pub(crate) fn ask_again(
+        &mut self,
+        core: &mut Core,
+        role: ClientRole,
+        request: &[u8],
+        challenge: &Response,
+        now: Instant,
+    ) -> bool {
+        let Ok(Some(Message::Request(mut request))) = parse_datagram(request) else {
+            return false;
+        };
+        let remote_tag = challenge.headers.to().ok();
+        let remote_tag = remote_tag
+            .as_ref()
+            .and_then(|to| to.tag())
+            .unwrap_or_default();
+        let flow = self.place.flow;
+        let Some((account, dialog)) = self.account_and_dialog(remote_tag) else {
+            return false;
+        };
+        if !account.answer(core, &mut request, challenge) {
+            return false;
+        }
+        let number = dialog.next_cseq();
+        let method = request.method.clone();
+        let flow = core.flow_of(dialog, flow);
+        let headers = &mut request.headers;
+        headers.set("CSeq", CSeq { number, method }.to_string());
+        // Both are put in anew when it is sent.
+        headers.remove("Via");
+        headers.remove("User-Agent");
+        if let ClientRole::Refer(_, referral) = role {
+            core.renumber_referral(referral, number);
+        }
+        core.request(request, flow, role, now);
+        true
+    }
+
+    fn account_and_dialog(&mut self, remote_tag: &str) -> Option<(&mut Account, &mut Dialog)> {
+        match &mut self.state {
+            State::Established(call) => Some((call.account.as_deref_mut()?, &mut call.dialog)),
+            State::Leaving(call) => Some((call.account.as_deref_mut()?, &mut call.dialog)),
+            State::Outgoing(call) => call.account_and_early_dialog(remote_tag),
+            State::Incoming(_) | State::Ended => None,
+        }
+    }
+
+    /// The INVITE that makes this usage got no answer.
+    pub(crate) fn on_invite_failure(
+        &mut self,
+        core: &mut Core,
+        transaction: TransactionId,
+        failure: Failure,
+        used: Flow,
+        now: Instant,
+    ) {
         self.change(|place, state| match state {
-            State::Outgoing(call) => call.on_failure(core, place, cause),
-            State::Leaving(call) => call.end(core, place, cause, None),
-            State::Incoming(_) | State::Established(_) | State::Ended => state,
+            State::Outgoing(call) if call.is_calling_with(transaction) => {
+                call.on_failure(core, place, failure, used, now)
+            }
+            State::Outgoing(_)
+            | State::Incoming(_)
+            | State::Established(_)
+            | State::Leaving(_)
+            | State::Ended => state,
+        });
+    }
+
+    /// A request of ours inside the dialog, other than a re-INVITE, got no answer.
+    pub(crate) fn on_in_dialog_failure(
+        &mut self,
+        core: &mut Core,
+        role: ClientRole,
+        failure: Failure,
+        now: Instant,
+    ) {
+        let cause = cause_of(failure);
+        self.change(|place, state| match (state, role) {
+            (State::Leaving(call), ClientRole::Bye(_)) => call.end(core, *place, cause, None),
+            // RFC 4028 section 10: a refresh without an answer ends the session.
+            (State::Established(call), ClientRole::Refresh(_)) => {
+                call.abandon(core, *place, cause, now)
+            }
+            (State::Established(call), ClientRole::Notify(_, last)) => {
+                call.on_notify_over(core, *place, last, now)
+            }
+            (state, _) => state,
         });
     }
 
@@ -171,7 +313,7 @@ impl Invite {
     ) {
         self.change(|place, state| match state {
             State::Established(call) if call.is_reoffering_with(transaction) => {
-                call.abandon(core, place, cause_of(failure), now)
+                call.abandon(core, *place, cause_of(failure), now)
             }
             State::Established(_)
             | State::Incoming(_)
@@ -182,35 +324,11 @@ impl Invite {
     }
 
     pub(crate) fn on_timer(&mut self, core: &mut Core, timer: InviteTimer, now: Instant) {
-        self.change(|place, state| match (state, timer) {
-            (State::Incoming(mut call), InviteTimer::RepeatProvisional) => {
-                call.repeat_provisional(core, place, now);
-                State::Incoming(call)
-            }
-            (State::Established(mut call), InviteTimer::RepeatSuccess { cseq }) => {
-                call.repeat_success(core, place, cseq, now);
-                State::Established(call)
-            }
-            (State::Established(call), InviteTimer::AckDeadline { cseq }) => {
-                call.on_ack_deadline(core, place, cseq, now)
-            }
-            (State::Established(mut call), InviteTimer::GlareOver { cseq }) => {
-                call.on_glare_over(core, place, cseq, now);
-                State::Established(call)
-            }
-            (State::Outgoing(call), InviteTimer::RingLimit) => call.on_ring_limit(core, place, now),
-            (State::Outgoing(call), InviteTimer::CancelDeadline) => {
-                call.on_cancel_deadline(core, place)
-            }
-            (
-                state,
-                InviteTimer::RepeatProvisional
-                | InviteTimer::RepeatSuccess { .. }
-                | InviteTimer::AckDeadline { .. }
-                | InviteTimer::GlareOver { .. }
-                | InviteTimer::RingLimit
-                | InviteTimer::CancelDeadline,
-            ) => state,
+        self.change(|place, state| match state {
+            State::Incoming(call) => call.on_timer(core, *place, timer, now),
+            State::Outgoing(call) => call.on_timer(core, place, timer, now),
+            State::Established(call) => call.on_timer(core, *place, timer, now),
+            State::Leaving(_) | State::Ended => state,
         });
     }
 }

@@ -6,13 +6,15 @@ use super::{Place, State, finish};
 use crate::{
     dialog::Dialog,
     message::{Message, Response, StatusCode},
-    ua_core::{Core, EndCause, arrival::Arrival},
+    ua_core::{Core, EndCause, account::Account, arrival::Arrival},
 };
 
 /// The state.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     pub(super) dialog: Dialog,
+    /// What a challenge to the BYE is answered with.
+    pub(super) account: Option<Box<Account>>,
 }
 
 impl Leaving {

@@ -10,6 +10,9 @@
 //! INVITE sent ───► Outgoing ──refused, cancelled, timer B─────────────────►┘
 //! ```
 //!
+//! A REFER, an UPDATE, a PRACK and a NOTIFY are requests inside one of these states; what is known of a
+//! REFER of ours outlives the usage ([`crate::ua_core::referrals`]).
+//!
 //! A state owns what exists only in it; leaving it consumes it. Ended is said exactly once, by
 //! [`finish`], the only way into it. A usage is dropped then, while its transactions live on until
 //! their own timers end.
@@ -28,8 +31,9 @@ use crate::{
     dialog::DialogId,
     flow::Flow,
     identifiers::InviteId,
-    message::{Headers, Message, StatusCode},
-    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, Misuse},
+    identifiers::ReferralId,
+    message::{Headers, Message, StatusCode, Uri},
+    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, Misuse, OutgoingInvite, OutgoingRefer},
 };
 use established::Established;
 pub(crate) use incoming::Incoming;
@@ -80,7 +84,15 @@ impl Invite {
         }
     }
 
-    pub(crate) fn outgoing(place: Place, outgoing: Outgoing) -> Self {
+    /// Sends an INVITE of ours.
+    pub(crate) fn outgoing(
+        core: &mut Core,
+        mut place: Place,
+        call: OutgoingInvite,
+        half: DialogId,
+        now: Instant,
+    ) -> Self {
+        let outgoing = Outgoing::start(core, &mut place, call, half, now);
         Self {
             place,
             state: State::Outgoing(Box::new(outgoing)),
@@ -119,7 +131,7 @@ impl Invite {
             return self.wrong("accept");
         };
         self.change(|place, state| match state {
-            State::Incoming(incoming) => incoming.accept(core, place, body, extra, now),
+            State::Incoming(incoming) => incoming.accept(core, *place, body, extra, now),
             other => other,
         });
         Ok(())
@@ -136,7 +148,7 @@ impl Invite {
             return self.wrong("reject");
         };
         self.change(|place, state| match state {
-            State::Incoming(incoming) => incoming.reject(core, place, status, extra, now),
+            State::Incoming(incoming) => incoming.reject(core, *place, status, extra, now),
             other => other,
         });
         Ok(())
@@ -153,22 +165,114 @@ impl Invite {
             return self.wrong("send BYE to");
         }
         self.change(|place, state| match state {
-            State::Established(call) => call.bye(core, place, extra, now),
-            State::Outgoing(call) => call.cancel(core, place, now),
+            State::Established(call) => call.bye(core, *place, extra, now),
+            State::Outgoing(call) => call.cancel(core, *place, extra, now),
             State::Incoming(_) | State::Leaving(_) | State::Ended => state,
         });
         Ok(())
     }
 
-    pub(crate) fn cancel(&mut self, core: &mut Core, now: Instant) -> Result<(), Misuse> {
+    pub(crate) fn cancel(
+        &mut self,
+        core: &mut Core,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
         let State::Outgoing(_) = &self.state else {
             return self.wrong("cancel");
         };
         self.change(|place, state| match state {
-            State::Outgoing(call) => call.cancel(core, place, now),
+            State::Outgoing(call) => call.cancel(core, *place, extra, now),
             other => other,
         });
         Ok(())
+    }
+
+    /// Sends a redirected INVITE where it was pointed.
+    pub(crate) fn follow(
+        &mut self,
+        core: &mut Core,
+        target: Uri,
+        flows: Vec<Flow>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let State::Outgoing(call) = &mut self.state else {
+            return self.wrong("redirect");
+        };
+        call.follow(core, &mut self.place, (target, flows), now)
+    }
+
+    /// Answers the offer of a reliable 1xx.
+    pub(crate) fn answer_early(
+        &mut self,
+        core: &mut Core,
+        body: Body,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let State::Outgoing(call) = &mut self.state else {
+            return self.wrong("answer an early offer of");
+        };
+        call.answer_early(core, self.place, body, now)
+    }
+
+    /// Answers the offer of a 2xx.
+    pub(crate) fn confirm(&mut self, core: &mut Core, body: Option<Body>) -> Result<(), Misuse> {
+        let State::Established(call) = &mut self.state else {
+            return self.wrong("confirm");
+        };
+        call.confirm(core, self.place, body)
+    }
+
+    pub(crate) fn refer(
+        &mut self,
+        core: &mut Core,
+        refer: &OutgoingRefer,
+        now: Instant,
+    ) -> Result<ReferralId, Misuse> {
+        let State::Established(call) = &mut self.state else {
+            return self.wrong("refer").map(|()| ReferralId(0));
+        };
+        call.refer(core, self.place, refer, now)
+    }
+
+    pub(crate) fn accept_refer(&mut self, core: &mut Core, now: Instant) -> Result<(), Misuse> {
+        let State::Established(call) = &mut self.state else {
+            return self.wrong("answer the REFER of");
+        };
+        call.accept_refer(core, self.place, now)
+    }
+
+    pub(crate) fn reject_refer(
+        &mut self,
+        core: &mut Core,
+        status: StatusCode,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let State::Established(call) = &mut self.state else {
+            return self.wrong("answer the REFER of");
+        };
+        call.reject_refer(core, self.place, status, now)
+    }
+
+    pub(crate) fn notify_refer(
+        &mut self,
+        core: &mut Core,
+        status: StatusCode,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let State::Established(call) = &mut self.state else {
+            return self.wrong("tell the progress of the REFER of");
+        };
+        call.notify_refer(core, self.place, status, now)
+    }
+
+    /// Whether a new INVITE that replaces this one may do so (RFC 3891 3).
+    pub(crate) fn replaceable(&self) -> Replaceable {
+        match &self.state {
+            State::Established(_) => Replaceable::Confirmed,
+            State::Outgoing(_) => Replaceable::Early,
+            State::Incoming(_) | State::Leaving(_) | State::Ended => Replaceable::No,
+        }
     }
 
     pub(crate) fn info(&mut self, core: &mut Core, body: Body, now: Instant) -> Result<(), Misuse> {
@@ -217,9 +321,9 @@ impl Invite {
     }
 
     /// Lets `next` turn the state into the next one.
-    fn change(&mut self, next: impl FnOnce(Place, State) -> State) {
+    fn change(&mut self, next: impl FnOnce(&mut Place, State) -> State) {
         let state = std::mem::replace(&mut self.state, State::Ended);
-        self.state = next(self.place, state);
+        self.state = next(&mut self.place, state);
     }
 
     fn wrong(&self, command: &'static str) -> Result<(), Misuse> {
@@ -248,7 +352,37 @@ fn finish(
 }
 
 /// The methods we serve (RFC 3261 20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY";
+
+/// The extensions we take up (RFC 3261 20.37): reliable provisional responses (RFC 3262), session timers
+/// (4028), Replaces (3891), REFER without news (4488).
+pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+
+/// What may be done to a usage by an INVITE with Replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaceable {
+    /// Answered.
+    Confirmed,
+    /// Not answered, and we called.
+    Early,
+    /// Not answered and they called, or over.
+    No,
+}
+
+pub(crate) fn borrowed(extra: &[(String, String)]) -> Vec<(&str, &str)> {
+    extra
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+fn owned(extra: ExtraHeaders<'_>) -> Vec<(String, String)> {
+    extra
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
 
 /// Adds a caller's headers and body to a message of ours.
 fn attach(headers: &mut Headers, extra: ExtraHeaders<'_>, body: Option<Body>) -> Vec<u8> {

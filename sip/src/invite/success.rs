@@ -16,6 +16,8 @@ pub(crate) struct UnackedSuccess {
     transaction: TransactionId,
     cseq: u32,
     purpose: Purpose,
+    /// Whether it holds an offer, so that its ACK holds the answer.
+    awaits_answer: bool,
     bytes: Vec<u8>,
     interval: Duration,
 }
@@ -36,7 +38,7 @@ impl UnackedSuccess {
         place: Place,
         (transaction, cseq): (TransactionId, u32),
         response: &Response,
-        purpose: Purpose,
+        (purpose, awaits_answer): (Purpose, bool),
         now: Instant,
     ) -> Self {
         let bytes = response.to_bytes();
@@ -53,6 +55,7 @@ impl UnackedSuccess {
             transaction,
             cseq,
             purpose,
+            awaits_answer,
             bytes,
             interval,
         }
@@ -69,6 +72,10 @@ impl UnackedSuccess {
 
     pub(crate) fn cseq(&self) -> u32 {
         self.cseq
+    }
+
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.awaits_answer
     }
 
     pub(crate) fn purpose(&self) -> Purpose {

@@ -78,6 +78,9 @@ mod tests {
         assert_eq!(granted(&[contact, ("Expires", "60")]), 60);
         assert_eq!(granted(&[contact]), 180);
         assert_eq!(granted(&[]), 180);
-        assert_eq!(granted(&[("Contact", "<sip:1000@198.51.100.1>;expires=x")]), 180);
+        assert_eq!(
+            granted(&[("Contact", "<sip:1000@198.51.100.1>;expires=x")]),
+            180
+        );
     }
 }

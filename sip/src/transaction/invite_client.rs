@@ -41,9 +41,17 @@ pub(crate) struct InviteClient {
 
 #[derive(Debug)]
 enum State {
-    Calling { invite: Vec<u8>, interval: Duration },
+    Calling {
+        invite: Vec<u8>,
+        interval: Duration,
+    },
     Proceeding,
-    Completed { ack: Vec<u8> },
+    /// Not in the figure: another path was taken, since this one says nothing. It is not asked again, and
+    /// whatever it says yet is heard until timer B.
+    Forsaken,
+    Completed {
+        ack: Vec<u8>,
+    },
     Accepted,
     Terminated,
 }
@@ -61,6 +69,8 @@ pub(crate) enum Input {
     Timer(Timer),
     /// The transport could not deliver.
     TransportFailed,
+    /// Another path was taken.
+    Forsake,
 }
 
 impl InviteClient {
@@ -95,7 +105,10 @@ impl InviteClient {
 
     /// Whether a final response is still to come.
     pub(crate) fn awaits_final_response(&self) -> bool {
-        matches!(self.state, State::Calling { .. } | State::Proceeding)
+        matches!(
+            self.state,
+            State::Calling { .. } | State::Proceeding | State::Forsaken
+        )
     }
 }
 
@@ -117,11 +130,17 @@ fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
         (State::Calling { .. } | State::Proceeding, Input::Provisional) => {
             (State::Proceeding, quiet().pass_up())
         }
-        (State::Calling { .. } | State::Proceeding, Input::Success) => (
+        (State::Calling { .. }, Input::Forsake) => (State::Forsaken, quiet()),
+        (State::Forsaken, Input::Provisional) => (State::Forsaken, quiet().pass_up()),
+        (State::Forsaken, Input::Timer(Timer::B) | Input::TransportFailed) => {
+            (State::Terminated, quiet())
+        }
+        (State::Forsaken, Input::Timer(_) | Input::Forsake) => (State::Forsaken, quiet()),
+        (State::Calling { .. } | State::Proceeding | State::Forsaken, Input::Success) => (
             State::Accepted,
             quiet().pass_up().arm(Timer::M, timers.timeout()),
         ),
-        (State::Calling { .. } | State::Proceeding, Input::Failure { ack }) => {
+        (State::Calling { .. } | State::Proceeding | State::Forsaken, Input::Failure { ack }) => {
             let wait = pace.unreliable_wait(timers.d);
             let step = quiet().pass_up().transmit(ack.clone()).arm(Timer::D, wait);
             (State::Completed { ack }, step)
@@ -130,7 +149,7 @@ fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
             State::Calling { .. } | State::Proceeding | State::Completed { .. },
             Input::TransportFailed,
         ) => (State::Terminated, quiet().fail(Failure::TransportFailed)),
-        (State::Proceeding, Input::Timer(_)) => (State::Proceeding, quiet()),
+        (State::Proceeding, Input::Timer(_) | Input::Forsake) => (State::Proceeding, quiet()),
 
         (State::Completed { ack }, Input::Failure { .. }) => {
             let step = quiet().transmit(ack.clone());
@@ -139,14 +158,18 @@ fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
         (State::Completed { .. }, Input::Timer(Timer::D)) => (State::Terminated, quiet()),
         (
             state @ State::Completed { .. },
-            Input::Timer(_) | Input::Provisional | Input::Success,
+            Input::Timer(_) | Input::Provisional | Input::Success | Input::Forsake,
         ) => (state, quiet()),
 
         (State::Accepted, Input::Success) => (State::Accepted, quiet().pass_up()),
         (State::Accepted, Input::Timer(Timer::M)) => (State::Terminated, quiet()),
         (
             State::Accepted,
-            Input::Timer(_) | Input::Provisional | Input::Failure { .. } | Input::TransportFailed,
+            Input::Timer(_)
+            | Input::Provisional
+            | Input::Failure { .. }
+            | Input::TransportFailed
+            | Input::Forsake,
         ) => (State::Accepted, quiet()),
 
         (
@@ -155,7 +178,8 @@ fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
             | Input::Success
             | Input::Failure { .. }
             | Input::Timer(_)
-            | Input::TransportFailed,
+            | Input::TransportFailed
+            | Input::Forsake,
         ) => (State::Terminated, quiet()),
     }
 }

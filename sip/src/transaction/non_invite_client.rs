@@ -99,6 +99,14 @@ impl NonInviteClient {
         matches!(self.state, State::Terminated)
     }
 
+    /// The request while it is not answered, to be asked again with credentials.
+    pub(crate) fn unanswered_request(&self) -> Option<&[u8]> {
+        match &self.state {
+            State::Trying { request, .. } | State::Proceeding { request } => Some(request),
+            State::Completed | State::Terminated => None,
+        }
+    }
+
     /// Whether a final response is still to come.
     pub(crate) fn awaits_final_response(&self) -> bool {
         matches!(self.state, State::Trying { .. } | State::Proceeding { .. })

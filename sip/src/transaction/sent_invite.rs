@@ -15,6 +15,8 @@ pub(crate) struct SentInvite {
     pub(crate) cseq: u32,
     /// The ACK of each dialog that a 2xx made.
     pub(crate) acks: Vec<SentAck>,
+    /// Whether CANCEL was sent.
+    pub(crate) cancelled: bool,
 }
 
 /// The ACK of a 2xx, to be sent again for each copy of it.

@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     flow::Flow,
-    identifiers::InviteId,
-    identifiers::{Identifiers, SeededMap},
+    identifiers::{Identifiers, InviteId, ProbeId, ReferralId, RegistrationId, SeededMap},
 };
 
 /// One transaction. Never used twice, so a timer that outlives its transaction finds nothing.
@@ -47,9 +46,39 @@ pub(crate) enum ClientRole {
     Reinvite(InviteId),
     /// The BYE whose answer ends a usage.
     Bye(InviteId),
-    /// A request whose answer nobody waits for: CANCEL, INFO, and a BYE that ends a dialog whose
-    /// usage is gone.
+    /// An UPDATE that refreshes the session (RFC 4028).
+    Refresh(InviteId),
+    /// A REFER.
+    Refer(InviteId, ReferralId),
+    /// A NOTIFY about a REFER of theirs; whether it was the last.
+    Notify(InviteId, bool),
+    /// A request inside a dialog whose answer changes nothing, but which may be challenged: INFO, PRACK.
+    InDialog(InviteId),
+    /// A REGISTER.
+    Register(RegistrationId),
+    /// An OPTIONS outside any dialog.
+    Probe(ProbeId),
+    /// A request whose answer nobody waits for: CANCEL, and a BYE that ends a dialog whose usage is
+    /// gone.
     Unattended,
+}
+
+impl ClientRole {
+    /// The usage that would answer a challenge, other than of an INVITE.
+    pub(crate) fn may_be_asked_again(self) -> Option<InviteId> {
+        match self {
+            Self::Bye(id)
+            | Self::Refresh(id)
+            | Self::Refer(id, _)
+            | Self::Notify(id, _)
+            | Self::InDialog(id) => Some(id),
+            Self::Invite(_)
+            | Self::Reinvite(_)
+            | Self::Register(_)
+            | Self::Probe(_)
+            | Self::Unattended => None,
+        }
+    }
 }
 
 /// The machine of a client transaction.

@@ -42,6 +42,40 @@ impl Core {
         self.answer_with_tag(arrival, status, &tag, headers, now);
     }
 
+    /// Answers a target refresh request inside a dialog: 2xx with our Contact (RFC 3261 12.2.2).
+    pub(crate) fn answer_in_dialog(
+        &mut self,
+        arrival: &Arrival,
+        status: StatusCode,
+        headers: &[(&str, &str)],
+        now: Instant,
+    ) {
+        let contact = self.config.contact(arrival.source);
+        let mut all = vec![("Contact", contact.as_str())];
+        all.extend_from_slice(headers);
+        self.answer(arrival, status, &all, now);
+    }
+
+    /// 422: their session interval is too short for us (RFC 4028 9).
+    pub(crate) fn answer_interval_too_small(&mut self, arrival: &Arrival, now: Instant) {
+        let minimum = self
+            .session_policy()
+            .map_or_else(String::new, |policy| policy.minimum_text());
+        let headers = [("Min-SE", minimum.as_str())];
+        self.answer(
+            arrival,
+            StatusCode::SESSION_INTERVAL_TOO_SMALL,
+            &headers,
+            now,
+        );
+    }
+
+    /// Opens the server transaction of a request other than INVITE that is answered later.
+    pub(crate) fn open_request(&mut self, arrival: &Arrival) -> TransactionId {
+        let machine = non_invite_server::NonInviteServer::start(self.pace(arrival.reply_flow));
+        self.open(arrival, ServerMachine::NonInvite(machine))
+    }
+
     /// The same with a given To tag, which a request that has one of its own does not need.
     pub(crate) fn answer_with_tag(
         &mut self,
@@ -63,8 +97,7 @@ impl Core {
                 },
             )
         } else {
-            let machine = non_invite_server::NonInviteServer::start(self.pace(arrival.reply_flow));
-            self.open(arrival, ServerMachine::NonInvite(machine))
+            self.open_request(arrival)
         };
         self.respond(id, &response, now);
     }

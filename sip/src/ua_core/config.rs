@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
+pub use super::session_timer::SessionTimerPolicy;
 use crate::flow::{Flow, Transport};
 use crate::message::Host;
 pub use crate::transaction::Timers;
@@ -17,6 +18,11 @@ pub struct EndpointConfig {
     /// What Via and Contact say instead of a local address: the public address of a machine behind
     /// NAT, or a name. A local address that is not listed stands for itself.
     pub advertised: BTreeMap<SocketAddr, HostPort>,
+    /// The stream listener that stands in for a UDP one, by the UDP one's local address: a request too
+    /// large for UDP leaves from there (RFC 3261 18.1.1).
+    pub stream_for: BTreeMap<SocketAddr, SocketAddr>,
+    /// Session timers (RFC 4028); `None` leaves them to the far end and to the audio.
+    pub session_timer: Option<SessionTimerPolicy>,
     /// The product name in `User-Agent` and `Server`.
     pub user_agent: String,
     /// The bounds.
@@ -29,6 +35,8 @@ impl Default for EndpointConfig {
             timers: Timers::default(),
             ring_limit: Duration::from_secs(200),
             advertised: BTreeMap::new(),
+            stream_for: BTreeMap::new(),
+            session_timer: None,
             user_agent: concat!("offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: Limits::default(),
         }
@@ -44,15 +52,31 @@ impl EndpointConfig {
             .unwrap_or_else(|| HostPort::from(flow.local))
     }
 
+    /// Where a request too large for `flow` goes instead, if there is another way.
+    pub(crate) fn stream_instead_of(&self, flow: Flow) -> Option<Flow> {
+        if flow.transport.is_reliable() {
+            return None;
+        }
+        let local = *self.stream_for.get(&flow.local)?;
+        let transport = Transport::Tcp;
+        Some(Flow {
+            transport,
+            local,
+            ..flow
+        })
+    }
+
     /// The Contact we give on `flow`: address and, where it matters, transport, since peers have
     /// been seen to fail on any other parameter.
     pub(crate) fn contact(&self, flow: Flow) -> String {
-        let Flow { transport, .. } = flow;
-        format!(
-            "<sip:{}{}>",
-            self.advertised(flow),
-            Transport::uri_parameter(transport)
-        )
+        self.contact_of(flow, "")
+    }
+
+    /// The same with a user, unless it is empty.
+    pub(crate) fn contact_of(&self, flow: Flow, user: &str) -> String {
+        let at = if user.is_empty() { "" } else { "@" };
+        let transport = Transport::uri_parameter(flow.transport);
+        format!("<sip:{user}{at}{}{transport}>", self.advertised(flow))
     }
 }
 

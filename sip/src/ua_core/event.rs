@@ -1,8 +1,11 @@
 //! What an endpoint says to its caller, and what it is told.
 
+use std::time::Duration;
+
+use crate::digest::Credentials;
 use crate::flow::Flow;
-use crate::identifiers::InviteId;
-use crate::message::{Message, NameAddr, Request, Response, StatusCode, Uri};
+use crate::identifiers::{InviteId, ProbeId, ReferralId, RegistrationId};
+use crate::message::{Message, NameAddr, Replaces, Request, Response, StatusCode, Uri};
 
 /// A body and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +24,10 @@ pub type ExtraHeaders<'a> = &'a [(&'a str, &'a str)];
 /// An INVITE to send.
 #[derive(Clone, Debug)]
 pub struct OutgoingInvite {
-    /// Where it goes: from which local to which remote address.
-    pub flow: Flow,
+    /// Where it may go, best first (RFC 3263): from which local to which remote address. The next one is
+    /// tried, inside the same attempt, when one cannot be reached, answers 503, or says nothing within
+    /// [`silence`](Self::silence). At least one.
+    pub flows: Vec<Flow>,
     /// The Request-URI (or, with a route, where the route ends).
     pub target: Uri,
     /// Who calls; a tag is added.
@@ -33,12 +38,42 @@ pub struct OutgoingInvite {
     pub route: Vec<NameAddr>,
     /// Further headers.
     pub extra: Vec<(String, String)>,
-    /// The offer.
+    /// The offer. Without one the far end offers, in its 2xx ([`Event::Answered`], then
+    /// [`confirm`](crate::endpoint::Endpoint::confirm)) or in a reliable 1xx.
     pub body: Option<Body>,
+    /// What challenges are answered with, of this INVITE and of every later request of the call.
+    pub credentials: Option<Credentials>,
+    /// How long a flow may say nothing at all before the next is tried. The last one has all of timer B.
+    pub silence: Duration,
+    /// How many redirections (3xx) are handed up as [`Event::Redirected`]; 0 takes the first as a refusal.
+    pub redirections: u8,
+}
+
+impl OutgoingInvite {
+    /// An INVITE to one place, without anything that can be left out.
+    #[must_use]
+    pub fn new(flow: Flow, target: Uri, from: NameAddr, to: NameAddr) -> Self {
+        Self {
+            flows: vec![flow],
+            target,
+            from,
+            to,
+            route: Vec::new(),
+            extra: Vec::new(),
+            body: None,
+            credentials: None,
+            silence: Duration::from_secs(4),
+            redirections: 0,
+        }
+    }
 }
 
 /// What leaves an endpoint.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives from one poll to the next; a box would be an allocation for each event"
+)]
 pub enum Output {
     /// Send these bytes.
     Transmit {
@@ -49,6 +84,83 @@ pub enum Output {
     },
     /// Tell the call.
     Event(Event),
+    /// Tell whoever keeps a registration.
+    Registration {
+        /// Which.
+        id: RegistrationId,
+        /// What.
+        event: RegistrationEvent,
+    },
+    /// Tell whoever asked by OPTIONS.
+    Probed {
+        /// Which.
+        id: ProbeId,
+        /// The final status, or why there is none.
+        answer: Result<StatusCode, FlowFailure>,
+    },
+}
+
+/// A binding to be kept with a registrar.
+#[derive(Clone, Debug)]
+pub struct RegistrationPlan {
+    /// Where the registrar is, best first; at least one.
+    pub flows: Vec<Flow>,
+    /// Its domain: the Request-URI.
+    pub registrar: Uri,
+    /// Whose binding it is: To, and From but for the tag.
+    pub address_of_record: NameAddr,
+    /// The user of our Contact.
+    pub user: String,
+    /// For how long we ask; a registrar may raise it (423) or grant less.
+    pub expires: Duration,
+    /// What challenges are answered with.
+    pub credentials: Option<Credentials>,
+    /// A route to the registrar, first hop first.
+    pub route: Vec<NameAddr>,
+    /// Further headers.
+    pub extra: Vec<(String, String)>,
+}
+
+/// What became of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistrationEvent {
+    /// The registrar has our binding. It is refreshed in time, and each refresh says this again.
+    Registered {
+        /// For how long.
+        expires: Duration,
+        /// The route that our requests are to take (RFC 3608), first hop first.
+        service_route: Vec<NameAddr>,
+    },
+    /// One of several flows did not serve; the next is tried.
+    FlowFailed {
+        /// The flow.
+        flow: Flow,
+        /// What was wrong with it.
+        failure: FlowFailure,
+    },
+    /// There is no binding, or soon none.
+    Failed {
+        /// Why.
+        failure: RegistrationFailure,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// It was taken away; the last word.
+    Removed,
+}
+
+/// Why a try to register failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationFailure {
+    /// The registrar refused.
+    Refused(StatusCode),
+    /// The last of the flows did not serve.
+    Flow {
+        /// The flow.
+        flow: Flow,
+        /// What was wrong with it.
+        failure: FlowFailure,
+    },
 }
 
 /// What happened to a call.
@@ -63,6 +175,28 @@ pub enum Event {
         request: Request,
         /// Where it came from.
         flow: Flow,
+        /// The call whose place it takes (RFC 3891). Whoever accepts this one ends that one.
+        replaces: Option<InviteId>,
+    },
+    /// A flow of ours for an INVITE did not serve; the next is tried, if there is one.
+    FlowFailed {
+        /// Which.
+        id: InviteId,
+        /// The flow.
+        flow: Flow,
+        /// What was wrong with it.
+        failure: FlowFailure,
+    },
+    /// Our INVITE was answered 3xx. Nothing is sent until
+    /// [`follow`](crate::endpoint::Endpoint::follow) names a new target, or
+    /// [`cancel`](crate::endpoint::Endpoint::cancel) gives up.
+    Redirected {
+        /// Which.
+        id: InviteId,
+        /// Where the far end says the callee is, best first; at least one.
+        contacts: Vec<Uri>,
+        /// 300 to 399.
+        status: StatusCode,
     },
     /// Our INVITE was answered with 101 to 199; each early dialog says so by its To tag.
     Provisional {
@@ -72,8 +206,21 @@ pub enum Event {
         status: StatusCode,
         /// The whole response.
         response: Response,
+        /// Whether it holds an offer that
+        /// [`answer_early`](crate::endpoint::Endpoint::answer_early) has to answer: we sent none, and it was
+        /// sent reliably (RFC 3262 5).
+        wants_answer: bool,
     },
-    /// Our INVITE was answered with 2xx; the ACK was sent.
+    /// The PRACK for a reliable 1xx of ours arrived and was answered 200; it holds the answer if the 1xx
+    /// held an offer.
+    Acknowledged {
+        /// Which.
+        id: InviteId,
+        /// The PRACK.
+        prack: Request,
+    },
+    /// Our INVITE was answered with 2xx. The ACK was sent, unless the 2xx holds the offer: then
+    /// [`confirm`](crate::endpoint::Endpoint::confirm) sends it with the answer.
     Answered {
         /// Which.
         id: InviteId,
@@ -87,14 +234,14 @@ pub enum Event {
         /// The ACK.
         ack: Request,
     },
-    /// The far end sent a re-INVITE. Answer with
+    /// The far end sent a re-INVITE, or an UPDATE with an offer. Answer with
     /// [`accept_reoffer`](crate::endpoint::Endpoint::accept_reoffer) or
     /// [`reject_reoffer`](crate::endpoint::Endpoint::reject_reoffer). One at a time: a second is answered
     /// 500, and one that meets a re-INVITE of ours 491, without being told.
     Reoffer {
         /// Which.
         id: InviteId,
-        /// The re-INVITE.
+        /// The re-INVITE or UPDATE.
         request: Request,
     },
     /// The ACK for an accepted re-INVITE arrived, with the answer if we offered.
@@ -123,6 +270,35 @@ pub enum Event {
         /// 300 to 699, or 408 when it went unanswered.
         status: StatusCode,
     },
+    /// The session is to be refreshed by a re-INVITE, since the far end takes no UPDATE (RFC 4028): send
+    /// [`reoffer`](crate::endpoint::Endpoint::reoffer) with the description as it stands.
+    RefreshDue {
+        /// Which.
+        id: InviteId,
+    },
+    /// What became of a REFER of ours. The last news about it is final by
+    /// [`ReferralNews::is_final`]; it may come after the call's end.
+    Referral {
+        /// The call it was sent in.
+        id: InviteId,
+        /// Which.
+        referral: ReferralId,
+        /// What.
+        news: ReferralNews,
+    },
+    /// The far end wants us to call somebody (RFC 3515). Answer with
+    /// [`accept_refer`](crate::endpoint::Endpoint::accept_refer) or
+    /// [`reject_refer`](crate::endpoint::Endpoint::reject_refer). One at a time: a second is answered 500.
+    Referred {
+        /// Which.
+        id: InviteId,
+        /// Whom to call, its URI headers taken off.
+        refer_to: Uri,
+        /// The dialog that the new call is to take the place of, in an attended transfer.
+        replaces: Option<Replaces>,
+        /// The whole REFER.
+        request: Request,
+    },
     /// An INFO arrived and was answered 200.
     Info {
         /// Which.
@@ -147,6 +323,12 @@ impl Event {
     pub fn id(&self) -> InviteId {
         match self {
             Self::Incoming { id, .. }
+            | Self::FlowFailed { id, .. }
+            | Self::Redirected { id, .. }
+            | Self::Acknowledged { id, .. }
+            | Self::RefreshDue { id }
+            | Self::Referral { id, .. }
+            | Self::Referred { id, .. }
             | Self::Provisional { id, .. }
             | Self::Answered { id, .. }
             | Self::Confirmed { id, .. }
@@ -159,6 +341,71 @@ impl Event {
             | Self::Ended { id, .. } => *id,
         }
     }
+}
+
+/// What was wrong with a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowFailure {
+    /// The transport could not deliver.
+    TransportFailed,
+    /// It said nothing in time.
+    Silent,
+    /// It answered 503, perhaps with how long to stay away.
+    Unavailable {
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What is known of a REFER of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferralNews {
+    /// The far end will try (202).
+    Accepted,
+    /// How far it has come: a 1xx of the new call.
+    Progress(StatusCode),
+    /// The new call was answered.
+    Completed(StatusCode),
+    /// The new call failed with 300 to 699.
+    Failed(StatusCode),
+    /// The REFER itself was refused with 300 to 699, or never answered (408).
+    Refused(StatusCode),
+    /// It was accepted, and there will be no news (RFC 4488).
+    AcceptedWithoutNews,
+    /// The news ended before the outcome was told.
+    EndedEarly,
+    /// No outcome was told in time.
+    TimedOut,
+}
+
+impl ReferralNews {
+    /// Whether nothing follows.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Accepted | Self::Progress(_) => false,
+            Self::Completed(_)
+            | Self::Failed(_)
+            | Self::Refused(_)
+            | Self::AcceptedWithoutNews
+            | Self::EndedEarly
+            | Self::TimedOut => true,
+        }
+    }
+}
+
+/// A REFER to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingRefer {
+    /// Whom the far end is to call, as given (`sip:` with its parameters and URI headers, or `tel:`);
+    /// written between angle brackets, without a display name, which some far ends refuse.
+    pub refer_to: String,
+    /// Who asks; written as `Referred-By` (RFC 3892).
+    pub referred_by: Option<String>,
+    /// Whether news is wanted. `false` asks for none (`Refer-Sub: false`, RFC 4488).
+    pub wants_news: bool,
+    /// How long the outcome may take.
+    pub timeout: Duration,
 }
 
 /// Why a usage ended.
@@ -176,6 +423,10 @@ pub enum EndCause {
     Refused(StatusCode),
     /// Our 2xx was never acknowledged; BYE was sent.
     AckTimeout,
+    /// Our reliable 1xx was never acknowledged; the INVITE was refused.
+    PrackTimeout,
+    /// Nobody refreshed the session in time (RFC 4028); BYE was sent.
+    SessionExpired,
     /// Our INVITE or our BYE was never answered (timer B or F).
     NoAnswer,
     /// The transport could not deliver our INVITE or our BYE.
@@ -242,6 +493,10 @@ pub struct EndpointStatistics {
     pub dialogs: usize,
     /// INVITEs remembered so that a copy by another path is known (482).
     pub merge_keys: usize,
+    /// Registrations that are kept.
+    pub registrations: usize,
+    /// REFERs of ours whose outcome is not known.
+    pub referrals: usize,
     /// Armed timers.
     pub timers: usize,
 }

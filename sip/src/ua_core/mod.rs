@@ -11,31 +11,37 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+pub(crate) mod account;
 mod answers;
 pub(crate) mod arrival;
 mod config;
 mod event;
+pub(crate) mod referrals;
 mod requests;
+pub(crate) mod session_timer;
 pub(crate) mod timers;
 
-pub use config::{EndpointConfig, HostPort, Limits, Timers};
+pub use config::{EndpointConfig, HostPort, Limits, SessionTimerPolicy, Timers};
 pub use event::{
-    Body, EndCause, EndpointStatistics, Event, ExtraHeaders, Misuse, OutgoingInvite, Output,
-    Overloaded,
+    Body, EndCause, EndpointStatistics, Event, ExtraHeaders, FlowFailure, Misuse, OutgoingInvite,
+    OutgoingRefer, Output, Overloaded, ReferralNews, RegistrationEvent, RegistrationFailure,
+    RegistrationPlan,
 };
 
+use self::referrals::Referrals;
 use self::timers::{Alarm, InviteTimer, TimerQueue};
 use crate::{
     dialog::{Dialog, DialogId},
     flow::Flow,
     identifiers::{Identifiers, InviteId, SeededMap},
+    message::Response,
     transaction::{
-        Pace, Step, Timer,
+        Pace, Step, Timer, invite_client,
         key::MergeKey,
-        table::{ClientTable, ServerMachine, ServerTable, TransactionId},
+        table::{ClientMachine, ClientTable, ServerMachine, ServerTable, TransactionId},
     },
 };
 
@@ -53,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) outputs: VecDeque<Output>,
     /// Which usage a request inside a dialog is for.
     pub(crate) invites_by_dialog: SeededMap<DialogId, InviteId>,
+    /// The REFERs of ours whose outcome is not known.
+    pub(crate) referrals: Referrals,
     /// Which transaction an INVITE that came by another path repeats.
     pub(crate) transactions_by_merge_key: SeededMap<MergeKey, TransactionId>,
 }
@@ -65,6 +73,7 @@ impl Core {
             servers: ServerTable::new(&identifiers),
             invites_by_dialog: identifiers.map(),
             transactions_by_merge_key: identifiers.map(),
+            referrals: Referrals::new(&identifiers),
             awaiting: BTreeSet::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
@@ -89,6 +98,11 @@ impl Core {
 
     pub(crate) fn arm(&mut self, id: InviteId, timer: InviteTimer, at: Instant) {
         self.timers.arm(Alarm::Invite(id, timer), at);
+    }
+
+    /// A response that agrees to a request which can refresh a session says for how long.
+    pub(crate) fn session_policy(&self) -> Option<&SessionTimerPolicy> {
+        self.config.session_timer.as_ref()
     }
 
     pub(crate) fn pace(&self, flow: Flow) -> Pace {
@@ -145,6 +159,17 @@ impl Core {
         }
     }
 
+    /// Stops asking where nothing came back, as another path is taken. What comes back yet is heard.
+    pub(crate) fn forsake(&mut self, id: TransactionId, now: Instant) {
+        let Some(transaction) = self.clients.get_mut(id) else {
+            return;
+        };
+        if let ClientMachine::Invite(machine, _) = &mut transaction.machine {
+            let step = machine.handle(invite_client::Input::Forsake);
+            self.follow_client(id, step, now);
+        }
+    }
+
     /// Drops a client transaction before its time.
     pub(crate) fn close_client(&mut self, id: TransactionId) {
         if let Some(closed) = self.clients.close(id) {
@@ -187,4 +212,15 @@ impl Core {
     pub(crate) fn unregister(&mut self, dialog: &DialogId) {
         self.invites_by_dialog.remove(dialog);
     }
+}
+
+/// `Retry-After` in seconds (RFC 3261 20.33), a day at most.
+pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers.get("Retry-After")?;
+    let digits: &str = value
+        .split(|character: char| !character.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    let seconds: u64 = digits.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(86_400)))
 }

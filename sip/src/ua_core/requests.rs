@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Core, ExtraHeaders};
+use super::{Body, Core, ExtraHeaders};
 use crate::flow::Flow;
 use crate::{
     dialog::Dialog,
@@ -26,6 +26,7 @@ impl Core {
         now: Instant,
     ) -> TransactionId {
         let branch = self.identifiers.branch();
+        let flow = self.flow_for(&request, flow);
         self.stamp(&mut request, flow, &branch);
         self.request_with_branch(request, branch, flow, role, now)
     }
@@ -58,6 +59,19 @@ impl Core {
     /// Sends an INVITE or re-INVITE.
     pub(crate) fn invite(
         &mut self,
+        request: Request,
+        cseq: u32,
+        flow: Flow,
+        role: ClientRole,
+        now: Instant,
+    ) -> TransactionId {
+        let flow = self.flow_for(&request, flow);
+        self.invite_by(request, cseq, flow, role, now)
+    }
+
+    /// The same by `flow` and no other, however large it is.
+    pub(crate) fn invite_by(
+        &mut self,
         mut request: Request,
         cseq: u32,
         flow: Flow,
@@ -73,6 +87,7 @@ impl Core {
             request,
             cseq,
             acks: Vec::new(),
+            cancelled: false,
         });
         let transaction = ClientTransaction {
             flow,
@@ -90,15 +105,22 @@ impl Core {
         id
     }
 
-    /// Sends CANCEL for an INVITE of ours (RFC 3261 9.1): same hop, same branch.
-    pub(crate) fn cancel(&mut self, invite: TransactionId, now: Instant) {
-        let Some(transaction) = self.clients.get(invite) else {
+    /// Sends CANCEL for an INVITE of ours (RFC 3261 9.1): same hop, same branch. Once for each INVITE.
+    pub(crate) fn cancel(&mut self, invite: TransactionId, extra: ExtraHeaders<'_>, now: Instant) {
+        let Some(transaction) = self.clients.get_mut(invite) else {
             return;
         };
-        let ClientMachine::Invite(_, sent) = &transaction.machine else {
+        let flow = transaction.flow;
+        let ClientMachine::Invite(_, sent) = &mut transaction.machine else {
             return;
         };
-        let (mut cancel, flow) = (sent.cancel(), transaction.flow);
+        if std::mem::replace(&mut sent.cancelled, true) {
+            return;
+        }
+        let mut cancel = sent.cancel();
+        for (name, value) in extra {
+            cancel.headers.push(name, *value);
+        }
         cancel
             .headers
             .push("User-Agent", self.config.user_agent.as_str());
@@ -119,10 +141,24 @@ impl Core {
         dialog: &Dialog,
         cseq: u32,
         flow: Flow,
+        body: Option<Body>,
     ) {
         let flow = self.flow_of(dialog, flow);
         let mut ack = dialog.ack(cseq);
+        if let Some(body) = body {
+            ack.headers.push("Content-Type", body.content_type);
+            ack.body = body.bytes;
+        }
+        if let Some(sent) = self.sent_invite(invite) {
+            // RFC 3261 22.1: an ACK cannot be challenged, so it carries what its INVITE carried.
+            for name in ["Authorization", "Proxy-Authorization"] {
+                for value in sent.request.headers.get_all(name) {
+                    ack.headers.push(name, value);
+                }
+            }
+        }
         let branch = self.identifiers.branch();
+        let flow = self.flow_for(&ack, flow);
         self.stamp(&mut ack, flow, &branch);
         let bytes = ack.to_bytes();
         if let Some(transaction) = self.clients.get_mut(invite)
@@ -163,6 +199,15 @@ impl Core {
         }
     }
 
+    /// By which flow a request goes: a stream when it is too large for a datagram and there is one (RFC
+    /// 3261 18.1.1).
+    fn flow_for(&self, request: &Request, flow: Flow) -> Flow {
+        match self.config.stream_instead_of(flow) {
+            Some(stream) if request.written_length_hint() > LARGEST_DATAGRAM => stream,
+            Some(_) | None => flow,
+        }
+    }
+
     /// Puts our Via on top of a request, and our name.
     fn stamp(&self, request: &mut Request, flow: Flow, branch: &str) {
         let via = format!(
@@ -176,3 +221,7 @@ impl Core {
             .push("User-Agent", self.config.user_agent.as_str());
     }
 }
+
+/// RFC 3261 18.1.1: what is larger than 1,300 bytes goes by a stream where the path's MTU is not known. What
+/// [`Core::stamp`] adds is counted.
+const LARGEST_DATAGRAM: usize = 1_300 - 160;

@@ -178,7 +178,9 @@ fn session_expires(headers: &Headers) -> Option<(Duration, Option<Role>)> {
 
 /// `Min-SE`, 90 s where there is none (RFC 4028 section 5).
 pub(crate) fn min_se(headers: &Headers) -> Duration {
-    let value = headers.get("Min-SE").and_then(|value| value.split(';').next());
+    let value = headers
+        .get("Min-SE")
+        .and_then(|value| value.split(';').next());
     value
         .and_then(|value| delta_seconds(value.trim()))
         .unwrap_or(SMALLEST_INTERVAL)
@@ -189,7 +191,12 @@ pub(crate) fn min_se(headers: &Headers) -> Duration {
 fn delta_seconds(text: &str) -> Option<Duration> {
     const LONGEST: u64 = 86_400;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| Duration::from_secs(text.parse().map_or(LONGEST, |seconds: u64| seconds.min(LONGEST))))
+    digits.then(|| {
+        Duration::from_secs(
+            text.parse()
+                .map_or(LONGEST, |seconds: u64| seconds.min(LONGEST)),
+        )
+    })
 }
 
 pub(crate) fn supports_timer(headers: &Headers) -> bool {
@@ -263,7 +270,9 @@ mod tests {
         let mut response = Response::new(StatusCode::OK);
         let policy = SessionTimerPolicy::default();
         assert_eq!(SessionTimer::as_client(&response, Some(&policy)), None);
-        response.headers.push("Session-Expires", "1800;refresher=uac");
+        response
+            .headers
+            .push("Session-Expires", "1800;refresher=uac");
         let agreed = SessionTimer::as_client(&response, Some(&policy)).unwrap();
         assert_eq!(agreed, timer(1800, Refresher::Us));
         assert_eq!(agreed.wait(), Duration::from_secs(900));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    identifiers::InviteId,
+    identifiers::{InviteId, ReferralId, RegistrationId},
     transaction::{Timer, table::TransactionId},
 };
 
@@ -20,6 +20,16 @@ use crate::{
 pub(crate) enum InviteTimer {
     /// Say again that it rings (RFC 3261 13.3.1.1).
     RepeatProvisional,
+    /// Send the reliable 1xx again (RFC 3262 3).
+    RepeatReliable {
+        /// Its RSeq.
+        rseq: u32,
+    },
+    /// The reliable 1xx was never acknowledged.
+    PrackDeadline {
+        /// Its RSeq.
+        rseq: u32,
+    },
     /// Send the 2xx again (RFC 3261 13.3.1.4).
     RepeatSuccess {
         /// Which.
@@ -32,6 +42,21 @@ pub(crate) enum InviteTimer {
     },
     /// The far end said nothing for too long while ringing.
     RingLimit,
+    /// Nothing at all came back from the flow that was tried.
+    Silence {
+        /// Of the INVITE that was sent there.
+        cseq: u32,
+    },
+    /// Nobody said where to go after a redirection.
+    FollowDeadline {
+        /// Of the INVITE that was redirected.
+        cseq: u32,
+    },
+    /// The session has to be refreshed, or was not (RFC 4028).
+    Session {
+        /// Each refresh arms the timer anew under the next number.
+        generation: u32,
+    },
     /// CANCEL had no effect on the INVITE (RFC 3261 9.1).
     CancelDeadline,
     /// The wait after 491 is over (RFC 3261 14.1).
@@ -50,6 +75,10 @@ pub(crate) enum Alarm {
     Server(TransactionId, Timer),
     /// An INVITE usage.
     Invite(InviteId, InviteTimer),
+    /// A registration, under the number of its arming.
+    Registration(RegistrationId, u32),
+    /// A REFER of ours whose outcome was not told in time.
+    Referral(ReferralId),
 }
 
 /// The heap, earliest first; timers for one instant fire in the order they were armed.

@@ -71,7 +71,7 @@ fn a_call_is_rung_answered_and_confirmed_by_its_ack() {
     assert_eq!(text::header(&ok, "Contact"), "<sip:198.51.100.1:5060>");
     assert_eq!(
         text::header(&ok, "Allow"),
-        "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+        "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY"
     );
     phone.hear(&ok);
     world.deliver(&phone.ack());

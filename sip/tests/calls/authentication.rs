@@ -58,7 +58,10 @@ fn a_challenged_invite_is_acked_and_sent_again_as_the_next_request_of_the_same_c
     assert_ne!(text::branch(&again), text::branch(&invite));
     assert_eq!(text::body(&again), "our offer");
     let authorization = text::header(&again, "Authorization");
-    assert!(authorization.contains("username=\"1000\""), "{authorization}");
+    assert!(
+        authorization.contains("username=\"1000\""),
+        "{authorization}"
+    );
     assert!(authorization.contains("uri=\"sip:callee@203.0.113.9:5070\""));
     world.expect_no_event();
 }
@@ -216,6 +219,9 @@ fn a_challenged_refer_is_sent_again_and_its_news_is_found_by_the_new_number() {
         .collect();
     assert_eq!(
         news,
-        [ReferralNews::Accepted, ReferralNews::Completed(StatusCode::OK)]
+        [
+            ReferralNews::Accepted,
+            ReferralNews::Completed(StatusCode::OK)
+        ]
     );
 }

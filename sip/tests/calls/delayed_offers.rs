@@ -43,7 +43,7 @@ fn a_bye_before_our_answer_is_preceded_by_the_ack() {
     world
         .act(|endpoint, now| endpoint.bye(id, &[], now))
         .unwrap();
-    assert_eq!(world.expect("ACK").contains("Content-Type"), false);
+    assert!(!world.expect("ACK").contains("Content-Type"));
     let bye = world.expect("BYE");
     world.deliver(&phone.respond(&bye, "200 OK", "", ""));
     assert_eq!(world.ended(), EndCause::LocalBye);
@@ -74,7 +74,12 @@ fn an_offer_in_a_reliable_1xx_is_answered_in_the_prack_and_the_2xx_is_acked_at_o
     assert_eq!(text::header(&prack, "RAck"), "7 1 INVITE");
     assert_eq!(text::body(&prack), "our answer");
     world.deliver(&phone.respond(&prack, "200 OK", "", ""));
-    world.deliver(&phone.respond(&invite, "200 OK", "Contact: <sip:callee@203.0.113.9:5070>\r\n", ""));
+    world.deliver(&phone.respond(
+        &invite,
+        "200 OK",
+        "Contact: <sip:callee@203.0.113.9:5070>\r\n",
+        "",
+    ));
     let ack = world.expect("ACK");
     assert_eq!((text::cseq(&ack), text::body(&ack)), (1, ""));
     world

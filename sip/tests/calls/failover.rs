@@ -43,7 +43,12 @@ fn failure(world: &mut World) -> FlowFailure {
 #[test]
 fn wound_38_a_503_is_acked_and_the_next_target_is_tried_in_the_same_attempt() {
     let (mut world, phone, _, invite) = calling();
-    world.deliver(&phone.respond(&invite, "503 Service Unavailable", "Retry-After: 30 (busy)\r\n", ""));
+    world.deliver(&phone.respond(
+        &invite,
+        "503 Service Unavailable",
+        "Retry-After: 30 (busy)\r\n",
+        "",
+    ));
     let ack = world.next();
     assert_eq!(text::summary(&ack.text), "ACK");
     assert_eq!(ack.to, world.flow.remote);
@@ -56,7 +61,10 @@ fn wound_38_a_503_is_acked_and_the_next_target_is_tried_in_the_same_attempt() {
     );
     assert_ne!(text::branch(&again.text), text::branch(&invite));
     let retry_after = Some(Duration::from_secs(30));
-    assert_eq!(failure(&mut world), FlowFailure::Unavailable { retry_after });
+    assert_eq!(
+        failure(&mut world),
+        FlowFailure::Unavailable { retry_after }
+    );
     world.deliver(&phone.answer(&again.text));
     world.expect("ACK");
     assert!(matches!(world.event(), Event::Answered { .. }));
@@ -120,7 +128,12 @@ fn a_target_that_only_says_trying_is_not_left() {
 
 #[test]
 fn wound_40_a_callee_who_declines_is_not_rung_through_another_target() {
-    for (code, reason) in [(486, "Busy Here"), (603, "Decline"), (480, "Away"), (500, "No")] {
+    for (code, reason) in [
+        (486, "Busy Here"),
+        (603, "Decline"),
+        (480, "Away"),
+        (500, "No"),
+    ] {
         let (mut world, phone, _, invite) = calling();
         world.deliver(&phone.respond(&invite, &format!("{code} {reason}"), "", ""));
         world.expect("ACK");

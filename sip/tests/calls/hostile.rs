@@ -71,6 +71,7 @@ fn deliver(world: &mut World, bytes: &[u8], others: &mut Vec<Event>) {
                 world.endpoint.reject(id, busy, &[], world.now).unwrap();
             }
             Output::Event(other) => others.push(other),
+            Output::Registration { .. } | Output::Probed { .. } => unreachable!("nobody registers"),
         }
     }
 }

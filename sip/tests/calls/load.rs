@@ -50,7 +50,7 @@ impl Exchange {
                     self.endpoint.accept(id, sdp("v=0"), &[], self.now).unwrap();
                 }
                 Output::Event(Event::Ended { .. }) => self.ended += 1,
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Registration { .. } | Output::Probed { .. } => {}
             }
         }
         last

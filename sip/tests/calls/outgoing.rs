@@ -13,26 +13,36 @@ use crate::{
     world::{T1, World, sdp},
 };
 
-fn address(text: &str) -> NameAddr {
+pub(crate) fn address(text: &str) -> NameAddr {
     NameAddr::parse(text).unwrap()
 }
 
-fn call(world: &World) -> OutgoingInvite {
+pub(crate) fn call(world: &World) -> OutgoingInvite {
     OutgoingInvite {
-        flow: world.flow,
-        target: address("<sip:callee@203.0.113.9:5070>").uri,
-        from: address("<sip:agent@198.51.100.1>"),
-        to: address("<sip:callee@example.net>"),
-        route: Vec::new(),
         extra: vec![("X-Purpose".to_owned(), "test".to_owned())],
         body: sdp("our offer"),
+        ..OutgoingInvite::new(
+            world.flow,
+            address("<sip:callee@203.0.113.9:5070>").uri,
+            address("<sip:agent@198.51.100.1>"),
+            address("<sip:callee@example.net>"),
+        )
     }
 }
 
 /// A call of ours, its INVITE, and the phone it is for.
 pub(crate) fn calling(name: &str) -> (World, Phone, InviteId, String) {
-    let mut world = World::new();
-    let invitation = call(&world);
+    calling_with(World::new(), name, |_| {})
+}
+
+/// The same with more asked for.
+pub(crate) fn calling_with(
+    mut world: World,
+    name: &str,
+    change: impl FnOnce(&mut OutgoingInvite),
+) -> (World, Phone, InviteId, String) {
+    let mut invitation = call(&world);
+    change(&mut invitation);
     let id = world
         .act(|endpoint, now| endpoint.invite(invitation, now))
         .unwrap();
@@ -41,7 +51,7 @@ pub(crate) fn calling(name: &str) -> (World, Phone, InviteId, String) {
 }
 
 /// A call of ours that was answered.
-fn answered(name: &str) -> (World, Phone, InviteId, String) {
+pub(crate) fn answered(name: &str) -> (World, Phone, InviteId, String) {
     let (mut world, phone, id, invite) = calling(name);
     world.deliver(&phone.answer(&invite));
     world.expect("ACK");
@@ -105,6 +115,7 @@ fn the_invite_is_repeated_and_given_up_after_64_t1() {
     let (mut world, _, _, _) = calling("u4");
     world.advance(64 * T1);
     assert_eq!(world.summaries(), ["INVITE"; 6]);
+    assert!(matches!(world.event(), Event::FlowFailed { .. }));
     assert_eq!(world.ended(), EndCause::NoAnswer);
     world.expect_nothing_left();
 }
@@ -183,14 +194,18 @@ fn a_refusal_is_acked_on_the_invites_own_hop_and_ends_the_call() {
 #[test]
 fn a_cancel_is_held_until_a_1xx_and_ends_with_487() {
     let (mut world, phone, id, invite) = calling("u9");
-    world.act(|endpoint, now| endpoint.cancel(id, now)).unwrap();
+    world
+        .act(|endpoint, now| endpoint.cancel(id, &[], now))
+        .unwrap();
     world.expect_silence();
     world.deliver(&phone.respond(&invite, "100 Trying", "", ""));
     let cancel = world.expect("CANCEL");
     assert_eq!(text::branch(&cancel), text::branch(&invite));
     assert_eq!(text::request_uri(&cancel), text::request_uri(&invite));
     assert_eq!(text::header(&cancel, "CSeq"), "1 CANCEL");
-    world.act(|endpoint, now| endpoint.cancel(id, now)).unwrap();
+    world
+        .act(|endpoint, now| endpoint.cancel(id, &[], now))
+        .unwrap();
     world.expect_silence();
     world.deliver(&phone.respond(&cancel, "200 OK", "", ""));
     world.deliver(&phone.respond(&invite, "487 Request Terminated", "", ""));
@@ -204,7 +219,9 @@ fn a_late_200_after_cancel_is_acked_and_ended_with_bye() {
     let (mut world, phone, id, invite) = calling("u10");
     world.deliver(&phone.ringing(&invite));
     world.events();
-    world.act(|endpoint, now| endpoint.cancel(id, now)).unwrap();
+    world
+        .act(|endpoint, now| endpoint.cancel(id, &[], now))
+        .unwrap();
     world.expect("CANCEL");
     world.deliver(&phone.answer(&invite));
     world.expect("ACK");
@@ -234,7 +251,9 @@ fn a_cancel_without_final_response_is_over_after_64_t1() {
     let (mut world, phone, id, invite) = calling("u12");
     world.deliver(&phone.ringing(&invite));
     world.events();
-    world.act(|endpoint, now| endpoint.cancel(id, now)).unwrap();
+    world
+        .act(|endpoint, now| endpoint.cancel(id, &[], now))
+        .unwrap();
     let cancel = world.expect("CANCEL");
     world.deliver(&phone.respond(&cancel, "200 OK", "", ""));
     world.advance(64 * T1);
@@ -259,6 +278,7 @@ fn an_invite_that_cannot_be_delivered_fails_at_once() {
     let (mut world, _, _, _) = calling("u14");
     let flow = world.flow;
     world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+    assert!(matches!(world.event(), Event::FlowFailed { .. }));
     assert_eq!(world.ended(), EndCause::TransportFailed);
     world.expect_nothing_left();
 }
@@ -292,7 +312,9 @@ fn a_preloaded_route_is_in_the_invite_its_ack_and_its_cancel() {
     let invite = world.expect("INVITE");
     let phone = Phone::new("u15");
     world.deliver(&phone.ringing(&invite));
-    world.act(|endpoint, now| endpoint.cancel(id, now)).unwrap();
+    world
+        .act(|endpoint, now| endpoint.cancel(id, &[], now))
+        .unwrap();
     let cancel = world.expect("CANCEL");
     world.deliver(&phone.respond(&invite, "487 Request Terminated", "", ""));
     let ack = world.expect("ACK");

@@ -10,7 +10,9 @@ use offhook_sip::{
 use crate::{outgoing::calling_with, phone::Phone, text, world::World};
 
 fn calling(redirections: u8) -> (World, Phone, InviteId, String) {
-    calling_with(World::new(), "redir", |call| call.redirections = redirections)
+    calling_with(World::new(), "redir", |call| {
+        call.redirections = redirections
+    })
 }
 
 fn moved(phone: &Phone, invite: &str, contacts: &str) -> String {
@@ -41,7 +43,11 @@ fn a_redirection_is_acked_and_its_contacts_are_told_best_first() {
 #[test]
 fn a_followed_redirection_is_the_same_call_to_another_target() {
     let (mut world, phone, id, invite) = calling(5);
-    world.deliver(&moved(&phone, &invite, "Contact: <sip:new@203.0.113.20?Subject=x>\r\n"));
+    world.deliver(&moved(
+        &phone,
+        &invite,
+        "Contact: <sip:new@203.0.113.20?Subject=x>\r\n",
+    ));
     world.expect("ACK");
     world.events();
     let target = Uri::parse("sip:new@203.0.113.20?Subject=x").unwrap();
@@ -54,7 +60,10 @@ fn a_followed_redirection_is_the_same_call_to_another_target() {
     assert_eq!(sent.to, flow.remote);
     let again = sent.text;
     assert_eq!(text::request_uri(&again), "sip:new@203.0.113.20");
-    assert_eq!(text::header(&again, "Call-ID"), text::header(&invite, "Call-ID"));
+    assert_eq!(
+        text::header(&again, "Call-ID"),
+        text::header(&invite, "Call-ID")
+    );
     assert_eq!(text::header(&again, "To"), text::header(&invite, "To"));
     assert_eq!(text::cseq(&again), 2);
     world.deliver(&phone.answer(&again));

@@ -25,9 +25,8 @@ fn refer(world: &mut World, id: InviteId, wants_news: bool) -> String {
 }
 
 fn notify(phone: &mut Phone, state: &str, fragment: &str) -> String {
-    let headers = format!(
-        "Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n"
-    );
+    let headers =
+        format!("Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n");
     phone.request_with("NOTIFY", &headers, fragment)
 }
 
@@ -63,13 +62,28 @@ fn a_transfer_tells_accepted_progress_and_completed() {
     let refer = refer(&mut world, id, true);
     world.deliver(&phone.respond(&refer, "202 Accepted", "", ""));
     assert_eq!(news(&mut world), ReferralNews::Accepted);
-    world.deliver(&notify(&mut phone, "active;expires=60", "SIP/2.0 100 Trying\r\n"));
+    world.deliver(&notify(
+        &mut phone,
+        "active;expires=60",
+        "SIP/2.0 100 Trying\r\n",
+    ));
     world.expect("200 NOTIFY");
     assert_eq!(news(&mut world), ReferralNews::Progress(StatusCode::TRYING));
-    world.deliver(&notify(&mut phone, "active;expires=50", "SIP/2.0 180 Ringing\r\n"));
+    world.deliver(&notify(
+        &mut phone,
+        "active;expires=50",
+        "SIP/2.0 180 Ringing\r\n",
+    ));
     world.expect("200 NOTIFY");
-    assert_eq!(news(&mut world), ReferralNews::Progress(StatusCode::RINGING));
-    world.deliver(&notify(&mut phone, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n"));
+    assert_eq!(
+        news(&mut world),
+        ReferralNews::Progress(StatusCode::RINGING)
+    );
+    world.deliver(&notify(
+        &mut phone,
+        "terminated;reason=noresource",
+        "SIP/2.0 200 OK\r\n",
+    ));
     world.expect("200 NOTIFY");
     assert_eq!(news(&mut world), ReferralNews::Completed(StatusCode::OK));
     world.expect_no_event();
@@ -82,9 +96,16 @@ fn wound_54_a_403_in_the_last_news_is_the_outcome_although_the_refer_was_accepte
     let (mut world, mut phone, id) = established("ref");
     let refer = refer(&mut world, id, true);
     world.deliver(&phone.respond(&refer, "202 Accepted", "", ""));
-    world.deliver(&notify(&mut phone, "terminated", "SIP/2.0 403 Forbidden\r\n"));
+    world.deliver(&notify(
+        &mut phone,
+        "terminated",
+        "SIP/2.0 403 Forbidden\r\n",
+    ));
     assert_eq!(news(&mut world), ReferralNews::Accepted);
-    assert_eq!(news(&mut world), ReferralNews::Failed(StatusCode::FORBIDDEN));
+    assert_eq!(
+        news(&mut world),
+        ReferralNews::Failed(StatusCode::FORBIDDEN)
+    );
 }
 
 #[test]
@@ -117,7 +138,11 @@ fn wound_55_news_that_ends_on_100_fails_promptly() {
     let (mut world, mut phone, id) = established("ref");
     let sent = refer(&mut world, id, true);
     world.deliver(&phone.respond(&sent, "202 Accepted", "", ""));
-    world.deliver(&notify(&mut phone, "terminated;reason=timeout", "SIP/2.0 100 Trying\r\n"));
+    world.deliver(&notify(
+        &mut phone,
+        "terminated;reason=timeout",
+        "SIP/2.0 100 Trying\r\n",
+    ));
     assert_eq!(news(&mut world), ReferralNews::Accepted);
     assert_eq!(news(&mut world), ReferralNews::Progress(StatusCode::TRYING));
     assert_eq!(news(&mut world), ReferralNews::EndedEarly);
@@ -158,7 +183,8 @@ fn a_refer_without_news_asks_for_none_and_is_over_with_its_202() {
 #[test]
 fn their_refer_is_handed_up_accepted_and_told_to_the_end() {
     let (mut world, mut phone, id) = established("in");
-    let to = "Refer-To: \"Desk\" <sip:desk@203.0.113.50?Replaces=c%3Bto-tag%3Da%3Bfrom-tag%3Db>\r\n";
+    let to =
+        "Refer-To: \"Desk\" <sip:desk@203.0.113.50?Replaces=c%3Bto-tag%3Da%3Bfrom-tag%3Db>\r\n";
     referred(&mut world, &mut phone, to);
     let number = phone.cseq;
     let Event::Referred {
@@ -182,7 +208,10 @@ fn their_refer_is_handed_up_accepted_and_told_to_the_end() {
         .act(|endpoint, now| endpoint.notify_refer(id, StatusCode::OK, now))
         .unwrap();
     let last = world.expect("NOTIFY");
-    assert_eq!(text::header(&last, "Subscription-State"), "terminated;reason=noresource");
+    assert_eq!(
+        text::header(&last, "Subscription-State"),
+        "terminated;reason=noresource"
+    );
     assert_eq!(text::body(&last), "SIP/2.0 200 OK\r\n");
 }
 
@@ -230,7 +259,11 @@ fn a_notify_that_nobody_answers_does_not_keep_the_call() {
 #[test]
 fn a_refer_without_one_readable_target_is_400_and_a_second_meanwhile_500() {
     let (mut world, mut phone, id) = established("in");
-    for bad in ["", "Refer-To: <sip:a@b>\r\nRefer-To: <sip:c@d>\r\n", "Refer-To: <<>\r\n"] {
+    for bad in [
+        "",
+        "Refer-To: <sip:a@b>\r\nRefer-To: <sip:c@d>\r\n",
+        "Refer-To: <<>\r\n",
+    ] {
         referred(&mut world, &mut phone, bad);
         world.expect("400 REFER");
     }
@@ -248,12 +281,19 @@ fn a_refer_without_one_readable_target_is_400_and_a_second_meanwhile_500() {
 #[test]
 fn a_refer_without_news_is_told_none() {
     let (mut world, mut phone, id) = established("in");
-    referred(&mut world, &mut phone, "Refer-To: <sip:a@203.0.113.1>\r\nRefer-Sub: false\r\n");
+    referred(
+        &mut world,
+        &mut phone,
+        "Refer-To: <sip:a@203.0.113.1>\r\nRefer-Sub: false\r\n",
+    );
     world.event();
     world
         .act(|endpoint, now| endpoint.accept_refer(id, now))
         .unwrap();
-    assert_eq!(text::header(&world.expect("202 REFER"), "Refer-Sub"), "false");
+    assert_eq!(
+        text::header(&world.expect("202 REFER"), "Refer-Sub"),
+        "false"
+    );
     world
         .act(|endpoint, now| endpoint.notify_refer(id, StatusCode::OK, now))
         .unwrap();

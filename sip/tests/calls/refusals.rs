@@ -29,23 +29,30 @@ fn outside(method: &str, call_id: &str) -> String {
 
 #[test]
 fn known_methods_we_do_not_serve_get_405_with_allow() {
-    for method in [
-        "REGISTER",
-        "SUBSCRIBE",
-        "PUBLISH",
-        "NOTIFY",
-        "REFER",
-        "MESSAGE",
-        "UPDATE",
-    ] {
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE"] {
         let mut world = World::new();
         let answer = answer_to(&mut world, &outside(method, "r1"));
         assert_eq!(text::summary(&answer), format!("405 {method}"));
         assert_eq!(
             text::header(&answer, "Allow"),
-            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY"
         );
         assert_ne!(text::tag(&answer, "To"), "");
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn what_belongs_into_a_call_is_refused_outside_of_one() {
+    for (method, status) in [
+        ("UPDATE", 481),
+        ("PRACK", 481),
+        ("NOTIFY", 481),
+        ("REFER", 403),
+    ] {
+        let mut world = World::new();
+        let answer = answer_to(&mut world, &outside(method, "r1"));
+        assert_eq!(text::summary(&answer), format!("{status} {method}"));
         world.expect_nothing_left();
     }
 }
@@ -69,12 +76,12 @@ fn an_unknown_method_inside_a_call_gets_501_and_the_call_stays() {
 fn required_extensions_get_420_and_are_named() {
     let mut world = World::new();
     let mut phone = Phone::new("r4");
-    phone.extra = "Require: 100rel, x-magic\r\nRequire: timer\r\n".to_owned();
+    phone.extra = "Require: 100rel, x-magic\r\nRequire: timer, precondition\r\n".to_owned();
     let answer = answer_to(&mut world, &phone.invite());
     assert_eq!(text::summary(&answer), "420 INVITE");
     assert_eq!(
         text::header(&answer, "Unsupported"),
-        "100rel, x-magic, timer"
+        "x-magic, precondition"
     );
     world.expect_no_event();
 }
@@ -197,7 +204,11 @@ fn options_is_answered_with_what_we_can_do_in_and_out_of_a_call() {
         assert_eq!(text::summary(&answer), "200 OPTIONS");
         assert_eq!(
             text::header(&answer, "Allow"),
-            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY"
+        );
+        assert_eq!(
+            text::header(&answer, "Supported"),
+            "100rel, timer, replaces, norefersub"
         );
         assert_eq!(text::header(&answer, "Accept"), "application/sdp");
     }

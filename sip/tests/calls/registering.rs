@@ -76,7 +76,10 @@ fn a_binding_is_refreshed_before_it_ends_with_the_same_call_id_and_a_higher_cseq
     world.expect_silence();
     world.advance(2 * SECOND);
     let second = world.expect("REGISTER");
-    assert_eq!(text::header(&second, "Call-ID"), text::header(&first, "Call-ID"));
+    assert_eq!(
+        text::header(&second, "Call-ID"),
+        text::header(&first, "Call-ID")
+    );
     assert_eq!(text::tag(&second, "From"), text::tag(&first, "From"));
     assert_eq!(text::cseq(&second), text::cseq(&first) + 1);
 }
@@ -104,7 +107,10 @@ fn wound_35_a_423_is_followed_and_may_be_challenged_once_more() {
     let again = world.expect("REGISTER");
     assert_eq!(text::header(&again, "Expires"), "660");
     world.deliver(&ok(&phone, &again, 660));
-    assert!(matches!(event(&mut world), RegistrationEvent::Registered { .. }));
+    assert!(matches!(
+        event(&mut world),
+        RegistrationEvent::Registered { .. }
+    ));
 }
 
 #[test]

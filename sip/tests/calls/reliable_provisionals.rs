@@ -48,7 +48,11 @@ fn progress(world: &mut World, id: InviteId, body: Option<&str>) -> String {
 
 fn prack(phone: &mut Phone, response: &str, body: &str) -> String {
     let rack = format!("RAck: {} 1 INVITE\r\n", text::header(response, "RSeq"));
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/sdp\r\n"
+    };
     phone.request_with("PRACK", &format!("{rack}{kind}"), body)
 }
 
@@ -149,9 +153,10 @@ fn wound_14_our_offer_in_a_reliable_183_is_answered_by_prack_and_the_200_has_no_
 
 #[test]
 fn wound_32_the_prack_stops_the_183_and_names_the_cseq_of_the_invite_that_was_sent_last() {
-    let (mut world, phone, _, invite) = crate::outgoing::calling_with(World::new(), "w32", |call| {
-        call.credentials = Some(crate::authentication::credentials());
-    });
+    let (mut world, phone, _, invite) =
+        crate::outgoing::calling_with(World::new(), "w32", |call| {
+            call.credentials = Some(crate::authentication::credentials());
+        });
     let challenge = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
     world.deliver(&phone.respond(&invite, "401 Unauthorized", challenge, ""));
     world.expect("ACK");

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::endpoint::{
-    EndCause, EndpointConfig, Event, InviteId, SessionTimerPolicy,
-};
+use offhook_sip::endpoint::{EndCause, EndpointConfig, Event, InviteId, SessionTimerPolicy};
 
 use crate::{
     outgoing::calling_with,
@@ -60,7 +58,10 @@ fn wound_29_their_timer_is_echoed_and_their_refreshes_keep_the_call() {
     world.advance(900 * SECOND);
     world.deliver(&phone.request_with("UPDATE", lines, ""));
     let refreshed = world.expect("200 UPDATE");
-    assert_eq!(text::header(&refreshed, "Session-Expires"), "1800;refresher=uac");
+    assert_eq!(
+        text::header(&refreshed, "Session-Expires"),
+        "1800;refresher=uac"
+    );
     world.advance(1700 * SECOND);
     world.expect_silence();
     world.expect_no_event();
@@ -93,11 +94,15 @@ fn a_too_short_interval_is_422_with_our_minimum() {
 
 #[test]
 fn wound_30_a_callee_that_leaves_it_to_us_is_refreshed_at_half_time_by_update() {
-    let (mut world, phone, _) =
-        made("Session-Expires: 600;refresher=uac\r\nAllow: INVITE, UPDATE, BYE\r\nRequire: timer\r\n");
+    let (mut world, phone, _) = made(
+        "Session-Expires: 600;refresher=uac\r\nAllow: INVITE, UPDATE, BYE\r\nRequire: timer\r\n",
+    );
     world.advance(300 * SECOND);
     let update = world.expect("UPDATE");
-    assert_eq!(text::header(&update, "Session-Expires"), "600;refresher=uac");
+    assert_eq!(
+        text::header(&update, "Session-Expires"),
+        "600;refresher=uac"
+    );
     assert_eq!(text::body(&update), "");
     let further = "Session-Expires: 600;refresher=uac\r\n";
     world.deliver(&phone.respond(&update, "200 OK", further, ""));
@@ -118,8 +123,12 @@ fn a_callee_without_update_is_refreshed_by_a_reinvite_with_what_stands() {
         .act(|endpoint, now| endpoint.reoffer(id, body, now))
         .unwrap();
     let reinvite = world.expect("INVITE");
-    assert_eq!(text::header(&reinvite, "Session-Expires"), "600;refresher=uac");
-    let further = "Contact: <sip:callee@203.0.113.9:5070>\r\nSession-Expires: 600;refresher=uac\r\n";
+    assert_eq!(
+        text::header(&reinvite, "Session-Expires"),
+        "600;refresher=uac"
+    );
+    let further =
+        "Contact: <sip:callee@203.0.113.9:5070>\r\nSession-Expires: 600;refresher=uac\r\n";
     world.deliver(&phone.respond(&reinvite, "200 OK", further, "answer"));
     world.expect("ACK");
     world.events();

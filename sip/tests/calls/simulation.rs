@@ -213,15 +213,15 @@ impl Simulation {
 
     fn call_out(&mut self, address: SocketAddr) {
         let call = OutgoingInvite {
-            flow: self.flow(address),
-            target: NameAddr::parse(&format!("<sip:phone@{address}>"))
-                .unwrap()
-                .uri,
-            from: NameAddr::parse("<sip:agent@example.com>").unwrap(),
-            to: NameAddr::parse("<sip:phone@example.net>").unwrap(),
-            route: Vec::new(),
-            extra: Vec::new(),
             body: sdp("offer"),
+            ..OutgoingInvite::new(
+                self.flow(address),
+                NameAddr::parse(&format!("<sip:phone@{address}>"))
+                    .unwrap()
+                    .uri,
+                NameAddr::parse("<sip:agent@example.com>").unwrap(),
+                NameAddr::parse("<sip:phone@example.net>").unwrap(),
+            )
         };
         let now = self.instant();
         let id = self.endpoint.invite(call, now).unwrap();
@@ -251,7 +251,7 @@ impl Simulation {
         let done = match deed {
             Deed::Answer if refuses => self.endpoint.reject(id, StatusCode::BUSY_HERE, &[], now),
             Deed::Answer => self.endpoint.accept(id, body, &[], now),
-            Deed::Cancel => self.endpoint.cancel(id, now),
+            Deed::Cancel => self.endpoint.cancel(id, &[], now),
             Deed::Reoffer => self.endpoint.reoffer(id, body.unwrap(), now),
             Deed::Bye => self.endpoint.bye(id, &[], now),
         };
@@ -289,6 +289,9 @@ impl Simulation {
                     self.network.carry(self.now, packet);
                 }
                 Output::Event(event) => self.on_event(event),
+                Output::Registration { .. } | Output::Probed { .. } => {
+                    unreachable!("nobody registers here")
+                }
             }
         }
     }
@@ -323,6 +326,12 @@ impl Simulation {
                 self.deeds.retain(|(_, whose, _), ()| *whose != id);
             }
             Event::Provisional { id, .. }
+            | Event::FlowFailed { id, .. }
+            | Event::Redirected { id, .. }
+            | Event::Acknowledged { id, .. }
+            | Event::RefreshDue { id }
+            | Event::Referral { id, .. }
+            | Event::Referred { id, .. }
             | Event::Confirmed { id, .. }
             | Event::ReofferConfirmed { id, .. }
             | Event::ReofferCancelled { id }

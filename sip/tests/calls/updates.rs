@@ -34,7 +34,10 @@ fn an_update_with_an_offer_is_handed_up_and_answered_in_its_200_without_an_ack()
     let Event::Reoffer { request, .. } = world.event() else {
         panic!()
     };
-    assert_eq!((request.method, request.body), (Method::Update, b"their offer".to_vec()));
+    assert_eq!(
+        (request.method, request.body),
+        (Method::Update, b"their offer".to_vec())
+    );
     world
         .act(|endpoint, now| endpoint.accept_reoffer(id, sdp("answer"), now))
         .unwrap();
@@ -73,7 +76,11 @@ fn wound_31_an_update_without_an_offer_is_answered_at_once_whatever_is_open() {
 #[test]
 fn an_update_moves_the_far_ends_contact() {
     let (mut world, mut phone, id) = established("up4");
-    world.deliver(&update(&mut phone, "Contact: <sip:moved@203.0.113.9:5090>\r\n", ""));
+    world.deliver(&update(
+        &mut phone,
+        "Contact: <sip:moved@203.0.113.9:5090>\r\n",
+        "",
+    ));
     world.expect("200 UPDATE");
     world
         .act(|endpoint, now| endpoint.bye(id, &[], now))

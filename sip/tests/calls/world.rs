@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) flow: Flow,
     sent: VecDeque<Sent>,
     events: VecDeque<Event>,
+    others: VecDeque<Output>,
 }
 
 /// The one instant that virtual time starts from.
@@ -71,6 +72,7 @@ impl World {
             flow,
             sent: VecDeque::new(),
             events: VecDeque::new(),
+            others: VecDeque::new(),
         }
     }
 
@@ -148,6 +150,11 @@ impl World {
             .expect("an event should have been said")
     }
 
+    /// The next word that is about no call.
+    pub(crate) fn other(&mut self) -> Output {
+        self.others.pop_front().expect("something should be said")
+    }
+
     pub(crate) fn expect_no_event(&mut self) {
         assert!(self.events.is_empty(), "{:?}", self.events);
     }
@@ -200,6 +207,9 @@ impl World {
                     });
                 }
                 Output::Event(event) => self.events.push_back(event),
+                other @ (Output::Registration { .. } | Output::Probed { .. }) => {
+                    self.others.push_back(other);
+                }
             }
         }
     }

@@ -1,23 +1,31 @@
 //! An answered call: its ACK, its re-INVITEs both ways, its end (RFC 3261 13.3.1.4, 14, 15).
 
+mod referring;
 mod reoffers;
+mod session_clock;
 
 use std::time::Instant;
 
 use crate::{
     dialog::Dialog,
-    message::{Message, Method, StatusCode},
-    transaction::table::ClientRole,
-    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, arrival::Arrival},
+    message::{Headers, Message, Method, StatusCode},
+    transaction::table::{ClientRole, TransactionId},
+    ua_core::{
+        Body, Core, EndCause, Event, ExtraHeaders, Misuse, account::Account, arrival::Arrival,
+        timers::InviteTimer,
+    },
 };
 
 use super::{
-    Place, State, attach, finish,
+    Place, State, attach, borrowed, finish,
     leaving::Leaving,
+    owned,
     pending::PendingInvite,
     success::{Purpose, UnackedSuccess},
 };
+use referring::Referred;
 use reoffers::Reinvite;
+use session_clock::SessionClock;
 
 /// The state.
 #[derive(Debug)]
@@ -25,28 +33,61 @@ pub(crate) struct Established {
     pub(super) dialog: Dialog,
     /// Whether the Call-ID is ours, which decides who waits longer after 491.
     calling: bool,
+    peer: Peer,
+    pub(super) account: Option<Box<Account>>,
+    /// Their 2xx that holds an offer, by transaction and CSeq: its ACK waits for the answer.
+    owed_ack: Option<(TransactionId, u32)>,
+    session: SessionClock,
+    /// Their REFER.
+    referred: Option<Referred>,
     /// Our 2xx whose ACK has not come. While there is one no other INVITE is taken.
     unacked: Option<UnackedSuccess>,
     /// BYE is wanted, but a callee's waits for the ACK (RFC 3261 15); its further headers.
     hang_up: Option<Vec<(String, String)>>,
-    /// Their re-INVITE that we have not answered.
+    /// Their re-INVITE or UPDATE that we have not answered.
     theirs: Option<PendingInvite>,
     ours: Option<Reinvite>,
 }
 
+/// What the far end says it can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    takes_update: bool,
+}
+
+impl Peer {
+    /// Read from an INVITE or its 2xx.
+    pub(super) fn of(headers: &Headers) -> Self {
+        let update = |method: &str| method == Method::Update.as_str();
+        Self {
+            takes_update: headers.tokens("Allow").any(update),
+        }
+    }
+}
+
 impl Established {
-    pub(super) fn as_server(dialog: Dialog, unacked: UnackedSuccess) -> Self {
+    pub(super) fn as_server(dialog: Dialog, peer: Peer, unacked: UnackedSuccess) -> Self {
         Self {
             unacked: Some(unacked),
             calling: false,
-            ..Self::as_client(dialog)
+            ..Self::as_client(dialog, peer, None, None)
         }
     }
 
-    pub(super) fn as_client(dialog: Dialog) -> Self {
+    pub(super) fn as_client(
+        dialog: Dialog,
+        peer: Peer,
+        account: Option<Box<Account>>,
+        owed_ack: Option<(TransactionId, u32)>,
+    ) -> Self {
         Self {
             dialog,
             calling: true,
+            peer,
+            account,
+            owed_ack,
+            session: SessionClock::default(),
+            referred: None,
             unacked: None,
             hang_up: None,
             theirs: None,
@@ -75,19 +116,71 @@ impl Established {
             Purpose::Call => Event::Confirmed { id, ack },
             Purpose::Reoffer => Event::ReofferConfirmed { id, ack },
         });
+        self.leave_if_wanted(core, place, now)
+    }
+
+    /// Sends the BYE that waited, if nothing keeps it any more.
+    fn leave_if_wanted(mut self: Box<Self>, core: &mut Core, place: Place, now: Instant) -> State {
+        if self.holds_back_bye() {
+            return State::Established(self);
+        }
         match self.hang_up.take() {
-            Some(extra) => self.leave(core, place, &borrow(&extra), now),
+            Some(extra) => self.leave(core, place, &borrowed(&extra), now),
             None => State::Established(self),
         }
     }
 
-    pub(super) fn repeat_success(
+    /// RFC 3261 15: a callee's BYE waits for the ACK of its 2xx.
+    fn holds_back_bye(&self) -> bool {
+        let waits = |unacked: &UnackedSuccess| unacked.purpose() == Purpose::Call;
+        self.unacked.as_ref().is_some_and(waits) || self.owes_notify()
+    }
+
+    /// Sends the ACK that waited for our answer.
+    pub(super) fn confirm(
         &mut self,
         core: &mut Core,
         place: Place,
-        cseq: u32,
+        body: Option<Body>,
+    ) -> Result<(), Misuse> {
+        let Some((transaction, cseq)) = self.owed_ack.take() else {
+            return Err(Misuse::WrongState {
+                command: "confirm",
+                state: "confirmed already",
+            });
+        };
+        core.acknowledge(transaction, &self.dialog, cseq, place.flow, body);
+        Ok(())
+    }
+
+    pub(super) fn on_timer(
+        mut self: Box<Self>,
+        core: &mut Core,
+        place: Place,
+        timer: InviteTimer,
         now: Instant,
-    ) {
+    ) -> State {
+        match timer {
+            InviteTimer::RepeatSuccess { cseq } => self.repeat_success(core, place, cseq, now),
+            InviteTimer::GlareOver { cseq } => self.on_glare_over(core, place, cseq, now),
+            InviteTimer::AckDeadline { cseq } => {
+                return self.on_ack_deadline(core, place, cseq, now);
+            }
+            InviteTimer::Session { generation } => {
+                return self.on_session_timer(core, place, generation, now);
+            }
+            InviteTimer::RepeatProvisional
+            | InviteTimer::RepeatReliable { .. }
+            | InviteTimer::PrackDeadline { .. }
+            | InviteTimer::RingLimit
+            | InviteTimer::CancelDeadline
+            | InviteTimer::Silence { .. }
+            | InviteTimer::FollowDeadline { .. } => {}
+        }
+        State::Established(self)
+    }
+
+    fn repeat_success(&mut self, core: &mut Core, place: Place, cseq: u32, now: Instant) {
         if let Some(unacked) = self
             .unacked
             .as_mut()
@@ -97,7 +190,7 @@ impl Established {
         }
     }
 
-    pub(super) fn on_ack_deadline(
+    fn on_ack_deadline(
         self: Box<Self>,
         core: &mut Core,
         place: Place,
@@ -121,25 +214,22 @@ impl Established {
         extra: ExtraHeaders<'_>,
         now: Instant,
     ) -> State {
-        let waits = |unacked: &UnackedSuccess| unacked.purpose() == Purpose::Call;
-        if !self.unacked.as_ref().is_some_and(waits) {
+        if !self.holds_back_bye() {
             return self.leave(core, place, extra, now);
         }
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        self.hang_up
-            .get_or_insert_with(|| extra.iter().map(owned).collect());
+        self.hang_up.get_or_insert_with(|| owned(extra));
         State::Established(self)
     }
 
     pub(super) fn on_bye(
-        self: Box<Self>,
+        mut self: Box<Self>,
         core: &mut Core,
         place: Place,
         arrival: Arrival,
         now: Instant,
     ) -> State {
         core.answer(&arrival, StatusCode::OK, &[], now);
-        self.refuse_theirs(core, now);
+        self.close_open_requests(core, place, now);
         let message = Some(Message::Request(arrival.request));
         finish(core, place, self.dialog.id(), EndCause::RemoteBye, message)
     }
@@ -152,7 +242,7 @@ impl Established {
         extra: ExtraHeaders<'_>,
         now: Instant,
     ) -> State {
-        self.refuse_theirs(core, now);
+        self.close_open_requests(core, place, now);
         core.send_bye(
             &mut self.dialog,
             place.flow,
@@ -162,6 +252,7 @@ impl Established {
         );
         State::Leaving(Box::new(Leaving {
             dialog: self.dialog,
+            account: self.account,
         }))
     }
 
@@ -173,7 +264,7 @@ impl Established {
         cause: EndCause,
         now: Instant,
     ) -> State {
-        self.refuse_theirs(core, now);
+        self.close_open_requests(core, place, now);
         core.send_bye(
             &mut self.dialog,
             place.flow,
@@ -182,6 +273,15 @@ impl Established {
             now,
         );
         finish(core, place, self.dialog.id(), cause, None)
+    }
+
+    /// Nothing may stay unanswered when the dialog ends: their requests, and their 2xx.
+    fn close_open_requests(&mut self, core: &mut Core, place: Place, now: Instant) {
+        self.refuse_theirs(core, now);
+        self.refuse_refer(core, place, now);
+        if self.owed_ack.is_some() {
+            let _ = self.confirm(core, place, None);
+        }
     }
 
     /// A request that is still open when the dialog ends is answered 487 (RFC 3261 15.1.2).
@@ -198,13 +298,6 @@ impl Established {
         let mut request = self.dialog.request(Method::Info);
         request.body = attach(&mut request.headers, &[], Some(body));
         let flow = core.flow_of(&self.dialog, place.flow);
-        core.request(request, flow, ClientRole::Unattended, now);
+        core.request(request, flow, ClientRole::InDialog(place.id), now);
     }
-}
-
-fn borrow(extra: &[(String, String)]) -> Vec<(&str, &str)> {
-    extra
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }

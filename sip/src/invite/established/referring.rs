@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Established;
+use crate::identifiers::ReferralId;
 use crate::{
     invite::{Place, State},
     message::{
@@ -12,7 +13,6 @@ use crate::{
     transaction::table::{ClientRole, TransactionId},
     ua_core::{Core, Event, Misuse, OutgoingRefer, arrival::Arrival},
 };
-use crate::identifiers::ReferralId;
 
 /// How long the far end may expect news, which it need not renew: no transfer takes longer.
 const SUBSCRIPTION_S: u32 = 180;

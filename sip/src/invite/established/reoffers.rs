@@ -7,23 +7,33 @@ use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::sole_contact,
     invite::{
-        ALLOW, Place, State, attach,
+        ALLOW, Place, SUPPORTED, State, attach,
         pending::PendingInvite,
         success::{Purpose, UnackedSuccess},
     },
     message::{Method, Response, StatusCode},
     transaction::table::{ClientRole, ServerInvite, TransactionId},
-    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, Misuse, arrival::Arrival},
+    ua_core::{
+        Body, Core, EndCause, Event, ExtraHeaders, Misuse,
+        account::{Account, authorization_in},
+        arrival::Arrival,
+        session_timer::{SessionTimer, min_se},
+    },
 };
 
 /// How often a re-INVITE of ours that meets 491 is sent again before we take no for an answer.
 const MAX_GLARES: u32 = 6;
+/// How often its session interval is raised after a 422.
+const MAX_RAISES: u32 = 2;
 
 /// A re-INVITE of ours.
 #[derive(Debug)]
 pub(super) struct Reinvite {
     body: Body,
     glares: u32,
+    raises: u32,
+    /// `Authorization` and `Proxy-Authorization`, once challenged.
+    authorization: Vec<(String, String)>,
     cseq: u32,
     /// `None` while waiting after 491.
     transaction: Option<TransactionId>,
@@ -46,9 +56,18 @@ impl Established {
             .is_some_and(|ours| ours.transaction.is_some());
         if self.theirs.is_some() {
             core.answer_come_back(&arrival, now);
-        } else if ours_is_open || self.unacked.is_some() || self.hang_up.is_some() {
+        } else if ours_is_open
+            || self.unacked.is_some()
+            || self.owed_ack.is_some()
+            || self.hang_up.is_some()
+        {
             core.answer(&arrival, StatusCode::REQUEST_PENDING, &[], now);
         } else {
+            let Ok(session) = SessionTimer::as_server(&arrival.request, core.session_policy())
+            else {
+                core.answer_interval_too_small(&arrival, now);
+                return;
+            };
             let local_tag = self.dialog.id().local_tag.clone();
             let invite = ServerInvite {
                 usage: Some(place.id),
@@ -56,7 +75,7 @@ impl Established {
                 merge_key: None,
             };
             let transaction = core.open_invite(&arrival, invite);
-            let pending = PendingInvite::new(core, &arrival, transaction, "");
+            let pending = PendingInvite::new(core, &arrival, transaction, "", session);
             let trying = Response::to_request(&arrival.request, StatusCode::TRYING);
             core.respond(transaction, &trying, now);
             self.theirs = Some(pending);
@@ -64,6 +83,63 @@ impl Established {
                 id: place.id,
                 request: arrival.request,
             });
+        }
+    }
+
+    /// An UPDATE (RFC 3311 5.2): one without an offer refreshes target and session; one with an offer is
+    /// handed up like a re-INVITE. 491 where an offer of ours is open, 500 where one of theirs is.
+    pub(in crate::invite) fn on_update(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        arrival: Arrival,
+        now: Instant,
+    ) {
+        let Ok(session) = SessionTimer::as_server(&arrival.request, core.session_policy()) else {
+            core.answer_interval_too_small(&arrival, now);
+            return;
+        };
+        let offered = !arrival.request.body.is_empty();
+        let ours_is_open = self
+            .ours
+            .as_ref()
+            .is_some_and(|ours| ours.transaction.is_some())
+            || self.owed_ack.is_some()
+            || self
+                .unacked
+                .as_ref()
+                .is_some_and(UnackedSuccess::awaits_answer);
+        if offered && self.theirs.is_some() {
+            core.answer_come_back(&arrival, now);
+        } else if offered && ours_is_open {
+            core.answer(&arrival, StatusCode::REQUEST_PENDING, &[], now);
+        } else if offered {
+            let transaction = core.open_request(&arrival);
+            self.theirs = Some(PendingInvite::new(core, &arrival, transaction, "", session));
+            core.emit(Event::Reoffer {
+                id: place.id,
+                request: arrival.request,
+            });
+        } else {
+            let transaction = core.open_request(&arrival);
+            let pending = PendingInvite::new(core, &arrival, transaction, "", session);
+            self.dialog.refresh_from(&arrival.request.headers);
+            let response = pending.response(core, StatusCode::OK, None, &[]);
+            core.respond(transaction, &response, now);
+            self.refreshed_by_them(core, place, session, now);
+        }
+    }
+
+    /// Their re-INVITE or UPDATE was accepted: the session goes on for another interval, if it named one.
+    fn refreshed_by_them(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        session: Option<SessionTimer>,
+        now: Instant,
+    ) {
+        if session.is_some() {
+            self.run_session_timer(core, place, session, now);
         }
     }
 
@@ -80,10 +156,17 @@ impl Established {
         if let Some(target) = &theirs.target {
             self.dialog.refresh_target(target);
         }
+        let awaits_answer = !theirs.has_offer && body.is_some();
         let response = theirs.response(core, StatusCode::OK, body, &[]);
-        let invite = (theirs.transaction, theirs.cseq);
-        let unacked = UnackedSuccess::send(core, place, invite, &response, Purpose::Reoffer, now);
-        self.unacked = Some(unacked);
+        if theirs.is_update {
+            core.respond(theirs.transaction, &response, now);
+        } else {
+            let invite = (theirs.transaction, theirs.cseq);
+            let purpose = (Purpose::Reoffer, awaits_answer);
+            let unacked = UnackedSuccess::send(core, place, invite, &response, purpose, now);
+            self.unacked = Some(unacked);
+        }
+        self.refreshed_by_them(core, place, theirs.session, now);
         Ok(())
     }
 
@@ -130,7 +213,7 @@ impl Established {
         now: Instant,
     ) -> Result<(), Misuse> {
         let busy = self.ours.is_some() || self.theirs.is_some();
-        if busy || self.unacked.is_some() || self.hang_up.is_some() {
+        if busy || self.unacked.is_some() || self.owed_ack.is_some() || self.hang_up.is_some() {
             let state = "in the middle of another offer";
             return Err(Misuse::WrongState {
                 command: "reoffer to",
@@ -140,6 +223,8 @@ impl Established {
         let mut ours = Reinvite {
             body,
             glares: 0,
+            raises: 0,
+            authorization: Vec::new(),
             cseq: 0,
             transaction: None,
         };
@@ -159,6 +244,16 @@ impl Established {
         let flow = core.flow_of(&self.dialog, place.flow);
         request.headers.push("Contact", core.config.contact(flow));
         request.headers.push("Allow", ALLOW);
+        request.headers.push("Supported", SUPPORTED);
+        if let Some(timer) = &self.session.timer {
+            request.headers.push("Session-Expires", timer.request());
+            if let Some(min_se) = self.session.min_se {
+                request.headers.push("Min-SE", min_se.as_secs().to_string());
+            }
+        }
+        for (name, value) in &ours.authorization {
+            request.headers.push(name, value.as_str());
+        }
         request.body = attach(&mut request.headers, &[], Some(ours.body.clone()));
         ours.cseq = self.dialog.local_cseq();
         let role = ClientRole::Reinvite(place.id);
@@ -185,7 +280,11 @@ impl Established {
             if let Ok(target) = sole_contact(&response.headers) {
                 self.dialog.refresh_target(&target);
             }
-            core.acknowledge(transaction, &self.dialog, ours.cseq, place.flow);
+            core.acknowledge(transaction, &self.dialog, ours.cseq, place.flow, None);
+            if self.session.timer.is_some() {
+                let timer = SessionTimer::as_client(response, core.session_policy());
+                self.run_session_timer(core, place, timer, now);
+            }
             core.emit(Event::ReofferAnswered {
                 id,
                 response: response.clone(),
@@ -196,12 +295,45 @@ impl Established {
             let wait = self.glare_wait(core);
             core.arm(id, InviteTimer::GlareOver { cseq: ours.cseq }, now + wait);
             self.ours = Some(ours);
+        } else if Account::is_challenge(status)
+            && self.take_challenge(core, &mut ours, transaction, response)
+        {
+            self.send_reinvite(core, place, &mut ours, now);
+            self.ours = Some(ours);
+        } else if status == StatusCode::SESSION_INTERVAL_TOO_SMALL && ours.raises < MAX_RAISES {
+            ours.raises += 1;
+            self.raise_session(min_se(&response.headers));
+            self.send_reinvite(core, place, &mut ours, now);
+            self.ours = Some(ours);
         } else if is_end_of_dialog(status) {
             return self.abandon(core, place, EndCause::Rejected(status), now);
         } else {
             core.emit(Event::ReofferRefused { id, status });
         }
         State::Established(self)
+    }
+
+    fn take_challenge(
+        &mut self,
+        core: &mut Core,
+        ours: &mut Reinvite,
+        transaction: TransactionId,
+        challenge: &Response,
+    ) -> bool {
+        let Some(account) = &mut self.account else {
+            return false;
+        };
+        let sent = core.sent_invite(transaction);
+        let Some(mut request) = sent.map(|sent| sent.request.clone()) else {
+            return false;
+        };
+        // The digest covers the body, which the transaction does not keep.
+        request.body.clone_from(&ours.body.bytes);
+        let answered = account.answer(core, &mut request, challenge);
+        if answered {
+            ours.authorization = authorization_in(&request.headers);
+        }
+        answered
     }
 
     /// RFC 3261 14.1: whoever made the Call-ID waits 2.1 to 4 s, the other up to 2 s, in steps of
@@ -226,7 +358,7 @@ impl Established {
         let Some(mut ours) = self.ours.take_if(waiting) else {
             return;
         };
-        if self.theirs.is_some() || self.unacked.is_some() {
+        if self.theirs.is_some() || self.unacked.is_some() || self.hang_up.is_some() {
             // Theirs came first; ours has its turn when that is settled.
             let wait = self.glare_wait(core);
             core.arm(place.id, InviteTimer::GlareOver { cseq }, now + wait);
@@ -238,7 +370,7 @@ impl Established {
 }
 
 /// Whether a refusal of a re-INVITE says that the whole dialog is gone (RFC 3261 14.1).
-fn is_end_of_dialog(status: StatusCode) -> bool {
+pub(super) fn is_end_of_dialog(status: StatusCode) -> bool {
     status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
         || status == StatusCode::REQUEST_TIMEOUT
 }

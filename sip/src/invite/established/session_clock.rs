@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Established;
 use crate::{
-    invite::{ALLOW, Place, State, SUPPORTED},
+    invite::{ALLOW, Place, SUPPORTED, State},
     message::{Method, Response, StatusCode},
     transaction::table::ClientRole,
     ua_core::{
@@ -121,7 +121,8 @@ impl Established {
         } else if status == StatusCode::SESSION_INTERVAL_TOO_SMALL {
             self.raise_session(min_se(&response.headers));
             self.refresh(core, place, now);
-        } else if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_IMPLEMENTED {
+        } else if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_IMPLEMENTED
+        {
             // It said that it takes UPDATE, and does not.
             self.peer.takes_update = false;
             self.refresh(core, place, now);

@@ -80,7 +80,8 @@ impl Incoming {
         }
         if self.reliable.applies_to(body.as_ref()) {
             let response = self.pending.response(core, status, body, extra);
-            self.reliable.send(core, place, self.pending.transaction, response, now);
+            self.reliable
+                .send(core, place, self.pending.transaction, response, now);
             return;
         }
         let bytes = self.pending.response(core, status, body, extra).to_bytes();
@@ -165,12 +166,15 @@ impl Incoming {
         arrival: Arrival,
         now: Instant,
     ) -> State {
-        let Some(carried_offer) = self.reliable.acknowledged_by(&arrival.request, self.pending.cseq)
+        let Some(carried_offer) = self
+            .reliable
+            .acknowledged_by(&arrival.request, self.pending.cseq)
         else {
             core.answer_no_dialog(&arrival, now);
             return State::Incoming(self);
         };
-        if !arrival.request.body.is_empty() && !(carried_offer && !self.pending.has_offer) {
+        let answers_ours = carried_offer && !self.pending.has_offer;
+        if !arrival.request.body.is_empty() && !answers_ours {
             core.answer(&arrival, StatusCode::NOT_ACCEPTABLE_HERE, &[], now);
         } else {
             core.answer(&arrival, StatusCode::OK, &[], now);
@@ -205,8 +209,14 @@ impl Incoming {
         let response = self.pending.response(core, StatusCode::OK, body, extra);
         let invite = (self.pending.transaction, self.pending.cseq);
         let purpose = Purpose::Call;
-        let unacked =
-            UnackedSuccess::send(core, place, invite, &response, (purpose, awaits_answer), now);
+        let unacked = UnackedSuccess::send(
+            core,
+            place,
+            invite,
+            &response,
+            (purpose, awaits_answer),
+            now,
+        );
         let mut established = Established::as_server(self.dialog, self.peer, unacked);
         established.run_session_timer(core, place, self.pending.session, now);
         State::Established(Box::new(established))

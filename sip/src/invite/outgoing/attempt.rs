@@ -180,8 +180,7 @@ impl Attempt {
             let q = q.and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0);
             (q.clamp(0.0, 1.0) * 1_000.0) as u32
         };
-        contacts
-            .sort_by_key(|contact| std::cmp::Reverse(thousandths(contact.parameters.get("q"))));
+        contacts.sort_by_key(|contact| std::cmp::Reverse(thousandths(contact.parameters.get("q"))));
         contacts
             .into_iter()
             .map(|contact| contact.uri)

@@ -57,7 +57,9 @@ impl EarlyDialogs {
         if id.remote_tag.is_empty() {
             return UNREMARKABLE;
         }
-        if self.find(&id.remote_tag).is_none() && !self.note(core, place, id.clone(), (transaction, cseq), response) {
+        if self.find(&id.remote_tag).is_none()
+            && !self.note(core, place, id.clone(), (transaction, cseq), response)
+        {
             return UNREMARKABLE;
         }
         let Some(early) = self.0.iter_mut().find(|early| *early.dialog.id() == id) else {

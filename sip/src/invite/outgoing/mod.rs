@@ -282,7 +282,11 @@ impl Outgoing {
         self.transaction = None;
         self.early.forget(core);
         let deadline = now + core.config.timers.timeout();
-        core.arm(id, InviteTimer::FollowDeadline { cseq: self.cseq }, deadline);
+        core.arm(
+            id,
+            InviteTimer::FollowDeadline { cseq: self.cseq },
+            deadline,
+        );
         core.emit(Event::Redirected {
             id,
             contacts,
@@ -425,13 +429,7 @@ impl Outgoing {
     }
 
     /// Nothing came back from the flow that was tried: the next one has its turn.
-    fn on_silence(
-        &mut self,
-        core: &mut Core,
-        place: &mut Place,
-        cseq: u32,
-        now: Instant,
-    ) {
+    fn on_silence(&mut self, core: &mut Core, place: &mut Place, cseq: u32, now: Instant) {
         let Some(transaction) = self.transaction.filter(|_| cseq == self.cseq) else {
             return;
         };
@@ -453,12 +451,7 @@ impl Outgoing {
         });
     }
 
-    fn on_follow_deadline(
-        self: Box<Self>,
-        core: &mut Core,
-        place: Place,
-        cseq: u32,
-    ) -> State {
+    fn on_follow_deadline(self: Box<Self>, core: &mut Core, place: Place, cseq: u32) -> State {
         if self.transaction.is_some() || cseq != self.cseq {
             return State::Outgoing(self);
         }
@@ -466,12 +459,7 @@ impl Outgoing {
         self.end(core, place, cause, None)
     }
 
-    fn on_ring_limit(
-        self: Box<Self>,
-        core: &mut Core,
-        place: Place,
-        now: Instant,
-    ) -> State {
+    fn on_ring_limit(self: Box<Self>, core: &mut Core, place: Place, now: Instant) -> State {
         let Some(heard_at) = self.heard_at else {
             return State::Outgoing(self);
         };
