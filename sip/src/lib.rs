@@ -17,6 +17,7 @@
 //! ua_core        what every usage works with: transactions, timers, outputs
 //! transaction    the four machines and their tables
 //! dialog, flow   who talks with whom, and by which path
+//! locate         where a URI leads, before there is a path
 //! message        bytes and their meaning
 //! ```
 
@@ -27,6 +28,7 @@ pub mod endpoint;
 mod flow;
 mod identifiers;
 mod invite;
+pub mod locate;
 pub mod message;
 mod transaction;
 mod ua_core;
