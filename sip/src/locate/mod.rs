@@ -4,15 +4,17 @@
 //! sip:192.0.2.1                                      ► targets
 //! sip:host:5070                        A, AAAA       ► targets
 //! sip:host;transport=tcp       SRV ►   A, AAAA       ► targets
-//! sip:host              NAPTR ► SRV ►  A, AAAA       ► targets
+//! sip:host              NAPTR ► SRV ►  A, AAAA       ► targets ► Blacklist::order
 //! ```
 //!
 //! It owns which questions are asked and what their answers mean. Asking them, following CNAMEs and
 //! keeping answers for as long as they last is the daemon's resolver's; trying one target after the
-//! other is the call's.
+//! other is the call's. A target is final in one sense: who was reached and declined (486, 603)
+//! declined for all of them, so [`Blacklist`] has no word for that.
 //!
 //! `maddr` is not obeyed, here as in responses: a URI means its host.
 
+mod blacklist;
 mod domain_name;
 mod records;
 mod round;
@@ -31,6 +33,7 @@ use round::{Round, shorter};
 use service::{Choice, Service};
 use srv_order::order_of_use;
 
+pub use blacklist::{Blacklist, BlacklistConfig, Failure};
 pub use domain_name::DomainName;
 pub use records::{Answer, NaptrRecord, Query, Record, SrvRecord};
 pub use target::{Families, NotFound, Target, Transports};
