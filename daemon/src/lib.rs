@@ -2,13 +2,14 @@
 //!
 //! Reads from the outside in: [`command`] is what a person types, [`config`] what they wrote,
 //! [`service`] the daemon that results; [`sip_driver`] and [`media_driver`] own the sockets of calls,
-//! [`control`] the HTTP listener, [`telemetry`] what leaves for operators.
+//! [`dns`] asks where names lead, [`control`] the HTTP listener, [`telemetry`] what leaves for operators.
 
 pub mod command;
 pub mod config;
 pub mod control;
 pub mod demo;
 pub mod descriptor_limit;
+pub mod dns;
 pub mod listeners;
 pub mod media_driver;
 mod random;

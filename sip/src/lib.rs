@@ -19,6 +19,7 @@
 //! transaction    the four machines and their tables
 //! dialog, flow   who talks with whom, and by which path
 //! digest         who somebody is: challenges and their answers
+//! locate         where a URI leads, before there is a path
 //! message        bytes and their meaning
 //! ```
 
@@ -30,6 +31,7 @@ pub mod endpoint;
 mod flow;
 mod identifiers;
 mod invite;
+pub mod locate;
 pub mod message;
 mod registration;
 mod transaction;
