@@ -72,6 +72,20 @@ impl LocalDescription {
         offer
     }
 
+    /// Offers again, letter by letter, what was sent last: a refresh that changes nothing (RFC 4028 section
+    /// 7.4). A first offer where nothing was sent yet.
+    pub fn repeat(&mut self) -> Offer {
+        match &self.sent {
+            Some(sent) => Offer::repeating(
+                sent.clone(),
+                self.local.clone(),
+                self.shape.numbers.clone(),
+                self.shape.audio_index,
+            ),
+            None => self.offer(),
+        }
+    }
+
     /// Reads the answer to an offer of ours.
     ///
     /// # Errors

@@ -184,6 +184,21 @@ fn answered_formats(media: &Media, offer: &Offer) -> Vec<(PayloadType, Format)> 
 }
 
 impl Offer {
+    /// An offer that was sent before.
+    pub(super) fn repeating(
+        body: Vec<u8>,
+        local: LocalMedia,
+        formats: Vec<(PayloadType, Format)>,
+        audio_index: usize,
+    ) -> Self {
+        Self {
+            body,
+            local,
+            formats,
+            audio_index,
+        }
+    }
+
     fn number_of(&self, format: Format) -> Option<PayloadType> {
         self.formats
             .iter()

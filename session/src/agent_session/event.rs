@@ -64,6 +64,8 @@ pub enum EndCause {
     Cancelled,
     /// The agent hung up.
     AgentHungUp,
+    /// The far end was sent to somebody else.
+    Transferred,
     /// The caller stayed silent through every wake-up.
     CallerSilent,
     /// Somebody ended the call through the control API.
@@ -94,6 +96,7 @@ impl EndCause {
             Self::FarEndHungUp => "far_end_hung_up",
             Self::Cancelled => "cancelled",
             Self::AgentHungUp => "agent_hung_up",
+            Self::Transferred => "transferred",
             Self::CallerSilent => "caller_silent",
             Self::OperatorHungUp => "operator_hung_up",
             Self::Rejected => "rejected",

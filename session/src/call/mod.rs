@@ -8,78 +8,55 @@
 //!
 //! ```text
 //!              offer          ACK             BYE, either way       session closed
-//!  Incoming ──────────► Answering ──► Talking ──────────► Closing ──────────► over
+//!  incoming ──────────► Answering ──► Talking ──────────► Closing ──────────► over
 //!      │ no agreement: 488  │ CANCEL, BYE, no ACK  │ our BYE ▲
 //!      ▼                    └──────────────────────┤         │ its final response
 //!     over                                         ▼         │
-//!                                                Leaving ────┘
+//!  outgoing ──► Calling ──2xx──► Talking        Leaving ────┘
+//!                  └─ refused, cancelled, no answer ──► over
 //! ```
+//!
+//! A call has one leg and one session, and at a time one far end. Who that is may change
+//! ([`succession`]): after a REFER of theirs, or an INVITE with Replaces.
 
 pub mod admission;
+mod description;
 mod dtmf_info;
+mod hold;
 mod leg_settings;
+mod output;
+mod succession;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::collections::VecDeque;
 
-use offhook_media::leg::LegConfig;
-use offhook_media::sdp::{self, LocalDescription, LocalMedia, Negotiated, Offer, SdpError};
+use offhook_media::sdp::{
+    LocalDescription, LocalMedia, Negotiated, Offer, SdpError, SessionDescription,
+};
 use offhook_sip::endpoint::{Body, EndCause as DialogEnd, Event, InviteId};
-use offhook_sip::message::{Request, StatusCode};
+use offhook_sip::message::{Request, Response, StatusCode};
 
 use crate::agent_session::{CallEvent, CallId, CallRequest, EndCause, EndReason};
 
 pub use leg_settings::LegSettings;
+pub use output::{Output, SipCommand, Succession};
+pub use transfer::{TransferPlan, TransferProgress};
 
-/// The media type of a session description.
-const APPLICATION_SDP: &str = "application/sdp";
-
-/// What a call wants done. The driver carries outputs out in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Send 180.
-    Ring,
-    /// Send the 200 with this description; the endpoint repeats it until the ACK.
-    Accept(Body),
-    /// Refuse the call.
-    Reject {
-        /// The final status, 400 to 699.
-        status: StatusCode,
-        /// Further header fields.
-        headers: Vec<(&'static str, String)>,
-    },
-    /// End the dialog with BYE.
-    Bye,
-    /// Answer a re-INVITE with this description.
-    AcceptReoffer(Body),
-    /// Refuse a re-INVITE; what was agreed before stays in force.
-    RejectReoffer {
-        /// The final status.
-        status: StatusCode,
-        /// Further header fields.
-        headers: Vec<(&'static str, String)>,
-    },
-    /// Open the leg and begin the session.
-    Open(Box<LegConfig>),
-    /// Change the open leg to what a re-negotiation agreed on.
-    Renegotiate(Box<Negotiated>),
-    /// Close the leg, if one is open.
-    CloseLeg,
-    /// Tell the session, if one has begun.
-    Tell(CallEvent),
-    /// The call is over; the last output.
-    Over(EndReason),
-}
+use description::{Refused, description_in, description_in_response, session_description};
+use succession::Successor;
+use transfer::OpenTransfer;
 
 #[derive(Debug)]
 enum State {
-    /// Our 200 is out. `offered` is our own offer while its answer, which comes with the ACK, is
-    /// awaited; there is no leg until then.
+    /// Our INVITE is out, or about to be, with this offer.
+    Calling { offer: Offer },
+    /// Our 200 is out, or a 183 with our offer. `offered` is that offer while its answer, which comes with the
+    /// ACK or a PRACK, is awaited; there is no leg until then.
     Answering { offered: Option<Offer> },
-    /// The dialog is confirmed and the leg is open. `offered` is our offer in the answer to a re-INVITE
-    /// without one, until the ACK answers it.
-    Talking { offered: Option<Offer> },
+    /// The dialog is confirmed and the leg is open.
+    Talking,
     /// We ended it; the dialog's last word is still to come.
     Leaving { reason: EndReason },
     /// The dialog is over; the session is closing.
@@ -88,22 +65,39 @@ enum State {
     Over,
 }
 
+/// An offer of ours inside the dialog whose answer is awaited.
+#[derive(Debug)]
+enum OpenOffer {
+    /// In the answer to a re-INVITE without one; the ACK answers it.
+    InAnswer(Offer),
+    /// In a re-INVITE of ours; with whether it holds the far end.
+    InReinvite { offer: Offer, hold: bool },
+}
+
 /// One call.
 #[derive(Debug)]
 pub struct Call {
     id: CallId,
-    invite: InviteId,
+    /// The dialog with the far end; none before our INVITE is out, or when the far end has left and its
+    /// successor is still being called.
+    invite: Option<InviteId>,
     description: LocalDescription,
     leg: LegSettings,
     state: State,
     session_open: bool,
     /// Whether the far end holds the call: we may not send.
     held: bool,
+    /// Whether we hold the far end.
+    holding: bool,
+    open_offer: Option<OpenOffer>,
+    transfer: Option<OpenTransfer>,
+    transfer_accepted: bool,
+    successor: Option<Successor>,
 
     outputs: VecDeque<Output>,
 }
 
-/// What an incoming call is given before it is answered.
+/// What a call is given before it begins.
 #[derive(Debug)]
 pub struct Provision {
     /// Its name.
@@ -115,11 +109,8 @@ pub struct Provision {
 }
 
 impl Call {
-    /// An INVITE was admitted and given what it needs: answers it, or refuses it when no agreement on
-    /// media is possible. An INVITE without a description is answered with an offer of ours.
-    #[must_use]
-    pub fn incoming(invite: InviteId, request: &Request, provision: Provision) -> Self {
-        let mut call = Self {
+    fn new(provision: Provision, invite: Option<InviteId>) -> Self {
+        Self {
             id: provision.id,
             invite,
             description: LocalDescription::new(provision.local),
@@ -127,45 +118,97 @@ impl Call {
             state: State::Over,
             session_open: false,
             held: false,
+            holding: false,
+            open_offer: None,
+            transfer: None,
+            transfer_accepted: false,
+            successor: None,
 
             outputs: VecDeque::new(),
-        };
-        call.answer(request);
+        }
+    }
+
+    /// An INVITE was admitted and given what it needs: answers it, or refuses it when no agreement on
+    /// media is possible. An INVITE without a description is answered with an offer of ours.
+    #[must_use]
+    pub fn incoming(invite: InviteId, request: &Request, provision: Provision) -> Self {
+        let mut call = Self::new(provision, Some(invite));
+        call.answer(invite, request);
         call
     }
 
-    fn answer(&mut self, request: &Request) {
+    /// A call of ours, and the offer that its INVITE is to carry. [`placed`](Self::placed) follows, or
+    /// [`not_placed`](Self::not_placed).
+    #[must_use]
+    pub fn outgoing(provision: Provision) -> (Self, Body) {
+        let mut call = Self::new(provision, None);
+        let offer = call.description.offer();
+        let body = session_description(offer.body.clone());
+        call.state = State::Calling { offer };
+        (call, body)
+    }
+
+    /// Our INVITE is out. One that was given up meanwhile is cancelled.
+    pub fn placed(&mut self, invite: InviteId) {
+        self.invite = Some(invite);
+        if matches!(self.state, State::Leaving { .. }) {
+            self.sip(invite, SipCommand::Cancel);
+        }
+    }
+
+    /// Our INVITE cannot be sent.
+    pub fn not_placed(&mut self, reason: EndReason) {
+        if self.invite.is_none() {
+            self.dialog_is_over(match &self.state {
+                State::Leaving { reason } => reason.clone(),
+                State::Calling { .. }
+                | State::Answering { .. }
+                | State::Talking
+                | State::Closing { .. }
+                | State::Over => reason,
+            });
+        }
+    }
+
+    fn sip(&mut self, invite: InviteId, command: SipCommand) {
+        self.outputs.push_back(Output::Sip(invite, command));
+    }
+
+    fn answer(&mut self, invite: InviteId, request: &Request) {
         match description_in(request) {
             Ok(None) => {
                 let offer = self.description.offer();
-                self.outputs.push_back(Output::Ring);
-                self.outputs
-                    .push_back(Output::Accept(session_description(offer.body.clone())));
+                let body = session_description(offer.body.clone());
+                // A caller that insists on reliable 1xx gets the offer in one: there are carriers that look
+                // for it there, and the 200 is then answered at once.
+                if requires_reliable(request) {
+                    self.sip(invite, SipCommand::Progress(body));
+                } else {
+                    self.sip(invite, SipCommand::Ring);
+                    self.sip(invite, SipCommand::Accept(Some(body)));
+                }
                 self.state = State::Answering {
                     offered: Some(offer),
                 };
             }
             Ok(Some(offer)) => match self.description.answer(&offer) {
                 Ok(negotiated) => {
-                    self.outputs.push_back(Output::Ring);
+                    self.sip(invite, SipCommand::Ring);
                     self.open(&negotiated);
-                    self.outputs
-                        .push_back(Output::Accept(session_description(negotiated.body)));
+                    let body = session_description(negotiated.body);
+                    self.sip(invite, SipCommand::Accept(Some(body)));
                     self.tell_answered();
                     self.state = State::Answering { offered: None };
                 }
-                Err(unacceptable) => self.refuse(Refused::from(unacceptable)),
+                Err(unacceptable) => self.refuse(invite, Refused::from(unacceptable)),
             },
-            Err(error) => self.refuse(Refused::from(error)),
+            Err(error) => self.refuse(invite, Refused::from(error)),
         }
     }
 
-    fn refuse(&mut self, refused: Refused) {
-        let status = refused.status;
-        self.outputs.push_back(Output::Reject {
-            status,
-            headers: refused.headers,
-        });
+    fn refuse(&mut self, invite: InviteId, refused: Refused) {
+        let Refused { status, headers } = refused;
+        self.sip(invite, SipCommand::Reject { status, headers });
         // The endpoint's last word about the usage follows and ends the call.
         self.state = State::Leaving {
             reason: EndReason::with_status(EndCause::Rejected, status.as_u16()),
@@ -178,27 +221,135 @@ impl Call {
         &self.id
     }
 
-    /// The INVITE usage that carries it.
+    /// The INVITE usage that carries it; see [`Output::Succeed`] for how it may change.
     #[must_use]
-    pub fn invite(&self) -> InviteId {
+    pub fn invite(&self) -> Option<InviteId> {
         self.invite
     }
 
-    /// Takes what the endpoint reports of this call's usage.
+    /// Takes what the endpoint reports of a usage of this call's.
     pub fn handle_sip(&mut self, event: Event) {
+        let invite = event.id();
+        if self.is_successor(invite) {
+            self.handle_successor(event);
+            return;
+        }
+        if let Event::Referral { news, .. } = event {
+            self.transfer_accepted |= news == offhook_sip::endpoint::ReferralNews::Accepted;
+            self.on_referral_news(news);
+            return;
+        }
+        if self.invite != Some(invite) {
+            // The last words of a far end that was succeeded.
+            return;
+        }
         match event {
             Event::Confirmed { ack, .. } => self.confirmed(&ack),
-            Event::Reoffer { request, .. } => self.reoffered(&request),
+            Event::Acknowledged { prack, .. } => self.progress_answered(invite, &prack),
+            Event::Provisional { status, .. } => self.outputs.push_back(Output::Ringing(status)),
+            Event::Answered { response, .. } => self.answered(invite, &response),
+            Event::Redirected { contacts, .. } => {
+                self.outputs.push_back(Output::Follow(invite, contacts));
+            }
+            Event::Reoffer { request, .. } => self.reoffered(invite, &request),
             Event::ReofferConfirmed { ack, .. } => self.reoffer_confirmed(&ack),
-            Event::ReofferCancelled { .. } => self.forget_offer(),
+            Event::ReofferCancelled { .. } => self.open_offer = None,
+            Event::ReofferAnswered { response, .. } => self.reoffer_answered(&response),
+            Event::ReofferRefused { .. } => self.reoffer_refused(),
+            Event::RefreshDue { .. } => self.refresh(invite),
+            Event::Referred {
+                refer_to,
+                replaces,
+                request,
+                ..
+            } => self.referred(refer_to, replaces, &request),
             Event::Ended { cause, .. } => self.dialog_ended(cause),
             Event::Info { request, .. } => self.informed(&request),
-            // The driver makes a call of it before there is one to tell; the others belong to outbound calls.
+            // The driver's: it makes a call of the first, and learns from the second.
+            Event::Incoming { .. } | Event::FlowFailed { .. } | Event::Referral { .. } => {}
+        }
+    }
+
+    /// What the endpoint reports of the far end to be.
+    fn handle_successor(&mut self, event: Event) {
+        match event {
+            Event::Provisional { status, .. } => self.successor_rings(status),
+            Event::Answered { response, .. } => self.successor_answered(&response),
+            Event::Redirected { contacts, id, .. } => {
+                self.outputs.push_back(Output::Follow(id, contacts));
+            }
+            Event::Ended { cause, .. } => {
+                let status = reason_of(cause).sip_status.and_then(StatusCode::new);
+                self.successor_failed(status.unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE));
+            }
             Event::Incoming { .. }
-            | Event::Provisional { .. }
-            | Event::Answered { .. }
+            | Event::FlowFailed { .. }
+            | Event::Confirmed { .. }
+            | Event::Acknowledged { .. }
+            | Event::Reoffer { .. }
+            | Event::ReofferConfirmed { .. }
+            | Event::ReofferCancelled { .. }
             | Event::ReofferAnswered { .. }
-            | Event::ReofferRefused { .. } => {}
+            | Event::ReofferRefused { .. }
+            | Event::RefreshDue { .. }
+            | Event::Referral { .. }
+            | Event::Referred { .. }
+            | Event::Info { .. } => {}
+        }
+    }
+
+    /// Our INVITE was answered: the leg opens with what the 2xx says, whatever a 1xx said before.
+    fn answered(&mut self, invite: InviteId, response: &Response) {
+        let State::Calling { offer } = &self.state else {
+            return;
+        };
+        let offer = offer.clone();
+        match self.agree(&offer, description_in_response(response)) {
+            Ok(negotiated) => {
+                self.open(&negotiated);
+                self.tell_answered();
+                self.outputs.push_back(Output::Tell(CallEvent::Confirmed));
+                self.state = State::Talking;
+            }
+            Err(refused) => self.leave_disagreed(invite, &refused),
+        }
+    }
+
+    fn agree(
+        &mut self,
+        offer: &Offer,
+        answer: Result<Option<SessionDescription>, SdpError>,
+    ) -> Result<Negotiated, Refused> {
+        match answer {
+            Ok(Some(answer)) => self
+                .description
+                .accept_answer(offer, &answer)
+                .map_err(Refused::from),
+            Ok(None) => Err(Refused::no_description()),
+            Err(error) => Err(Refused::from(error)),
+        }
+    }
+
+    /// A 2xx or an ACK cannot be refused: the dialog stands and is ended (RFC 3261 section 13.3.1.4).
+    fn leave_disagreed(&mut self, invite: InviteId, refused: &Refused) {
+        let reason = EndReason::with_status(EndCause::Rejected, refused.status.as_u16());
+        let headers = vec![description::reason_of(refused.status)];
+        self.leave(reason, invite, SipCommand::Bye { headers });
+    }
+
+    /// The PRACK of a 183 with our offer came, with the answer: now the call can be accepted.
+    fn progress_answered(&mut self, invite: InviteId, prack: &Request) {
+        let State::Answering { offered } = &mut self.state else {
+            return;
+        };
+        let Some(offer) = offered.take() else { return };
+        match self.agree(&offer, description_in(prack)) {
+            Ok(negotiated) => {
+                self.open(&negotiated);
+                self.sip(invite, SipCommand::Accept(None));
+                self.tell_answered();
+            }
+            Err(refused) => self.refuse(invite, refused),
         }
     }
 
@@ -208,44 +359,33 @@ impl Call {
             return;
         };
         if let Some(offer) = offered.take() {
-            let agreed = match description_in(ack) {
-                Ok(Some(answer)) => self
-                    .description
-                    .accept_answer(&offer, &answer)
-                    .map_err(Refused::from),
-                Ok(None) => Err(Refused::no_description()),
-                Err(error) => Err(Refused::from(error)),
-            };
-            match agreed {
+            match self.agree(&offer, description_in(ack)) {
                 Ok(negotiated) => {
                     self.open(&negotiated);
                     self.tell_answered();
                 }
                 Err(refused) => {
-                    // An ACK cannot be refused: the dialog stands and is ended (RFC 3261 section 13.3.1.4).
-                    let reason =
-                        EndReason::with_status(EndCause::Rejected, refused.status.as_u16());
-                    self.leave(reason);
+                    if let Some(invite) = self.invite {
+                        self.leave_disagreed(invite, &refused);
+                    }
                     return;
                 }
             }
         }
-        self.state = State::Talking { offered: None };
+        self.state = State::Talking;
         self.outputs.push_back(Output::Tell(CallEvent::Confirmed));
     }
 
-    /// A re-INVITE: hold, resume, new address, new codec, or only a refresh.
-    fn reoffered(&mut self, request: &Request) {
+    /// A re-INVITE or UPDATE: hold, resume, new address, new codec, or only a refresh.
+    fn reoffered(&mut self, invite: InviteId, request: &Request) {
         let answer = match description_in(request) {
             Ok(Some(offer)) => self.description.answer(&offer).map_err(Refused::from),
             Ok(None) => {
                 let offer = self.description.offer();
-                self.outputs
-                    .push_back(Output::AcceptReoffer(session_description(
-                        offer.body.clone(),
-                    )));
-                if let State::Talking { offered } = &mut self.state {
-                    *offered = Some(offer);
+                let body = session_description(offer.body.clone());
+                self.sip(invite, SipCommand::AcceptReoffer(body));
+                if matches!(self.state, State::Talking) {
+                    self.open_offer = Some(OpenOffer::InAnswer(offer));
                 }
                 return;
             }
@@ -254,14 +394,11 @@ impl Call {
         match answer {
             Ok(negotiated) => {
                 let body = session_description(negotiated.body.clone());
-                self.outputs.push_back(Output::AcceptReoffer(body));
+                self.sip(invite, SipCommand::AcceptReoffer(body));
                 self.renegotiate(negotiated);
             }
-            Err(refused) => {
-                self.outputs.push_back(Output::RejectReoffer {
-                    status: refused.status,
-                    headers: refused.headers,
-                });
+            Err(Refused { status, headers }) => {
+                self.sip(invite, SipCommand::RejectReoffer { status, headers });
             }
         }
     }
@@ -269,21 +406,19 @@ impl Call {
     /// The ACK to our answer of a re-INVITE: it answers our offer, where we made one. An answer that
     /// cannot be used leaves the media as it was; the far end wanted the change, not we.
     fn reoffer_confirmed(&mut self, ack: &Request) {
-        let State::Talking { offered } = &mut self.state else {
+        let Some(OpenOffer::InAnswer(offer)) = self.open_offer.take() else {
             return;
         };
-        let Some(offer) = offered.take() else { return };
-        match description_in(ack) {
-            Ok(Some(answer)) => match self.description.accept_answer(&offer, &answer) {
-                Ok(negotiated) => self.renegotiate(negotiated),
-                Err(error) => {
-                    tracing::warn!(%error, "the answer to our offer cannot be met; the media stays")
-                }
-            },
-            Ok(None) => tracing::warn!("the ACK owed us an answer; the media stays"),
-            Err(error) => {
-                tracing::warn!(%error, "the answer to our offer cannot be read; the media stays")
-            }
+        self.take_answer(&offer, description_in(ack));
+    }
+
+    fn take_answer(&mut self, offer: &Offer, answer: Result<Option<SessionDescription>, SdpError>) {
+        match self.agree(offer, answer) {
+            Ok(negotiated) => self.renegotiate(negotiated),
+            Err(refused) => tracing::warn!(
+                status = %refused.status,
+                "the answer to our offer cannot be used; the media stays"
+            ),
         }
     }
 
@@ -311,12 +446,6 @@ impl Call {
         }
     }
 
-    fn forget_offer(&mut self) {
-        if let State::Talking { offered } = &mut self.state {
-            *offered = None;
-        }
-    }
-
     /// An INFO, already answered. The session knows which presses came with the audio already.
     fn informed(&mut self, request: &Request) {
         if let Some(digit) = dtmf_info::digit_in(request) {
@@ -329,17 +458,34 @@ impl Call {
     fn dialog_ended(&mut self, cause: DialogEnd) {
         let reason = match &self.state {
             State::Leaving { reason } => reason.clone(),
-            State::Answering { .. } | State::Talking { .. } => {
-                let reason = reason_of(cause);
-                if self.session_open {
-                    self.outputs.push_back(Output::Tell(CallEvent::Ended {
-                        reason: reason.clone(),
-                    }));
-                }
-                reason
+            State::Talking if self.successor.is_some() => {
+                // Who asked us to call somebody else may go before that one answers; the call waits.
+                self.invite = None;
+                return;
             }
+            State::Calling { .. } | State::Answering { .. } | State::Talking => reason_of(cause),
             State::Closing { .. } | State::Over => return,
         };
+        let accepted = self.transfer_accepted;
+        self.transfer_cut_short(accepted);
+        self.dialog_is_over(reason);
+    }
+
+    fn dialog_is_over(&mut self, reason: EndReason) {
+        match &self.state {
+            State::Calling { .. } | State::Answering { .. } | State::Talking
+                if self.session_open =>
+            {
+                self.outputs.push_back(Output::Tell(CallEvent::Ended {
+                    reason: reason.clone(),
+                }));
+            }
+            State::Calling { .. }
+            | State::Answering { .. }
+            | State::Talking
+            | State::Leaving { .. } => {}
+            State::Closing { .. } | State::Over => return,
+        }
         self.outputs.push_back(Output::CloseLeg);
         if self.session_open {
             self.state = State::Closing { reason };
@@ -358,13 +504,32 @@ impl Call {
 
     /// Ends the call for `reason`. The first reason stays.
     pub fn hang_up(&mut self, reason: EndReason) {
+        if let Some(invite) = self.successor.take().and_then(|successor| successor.invite) {
+            self.sip(invite, SipCommand::Cancel);
+        }
+        let Some(invite) = self.invite else {
+            match self.state {
+                // The driver still looks for the way; it hears that nobody waits when it has found it.
+                State::Calling { .. } => self.state = State::Leaving { reason },
+                State::Answering { .. } | State::Talking => self.dialog_is_over(reason),
+                State::Leaving { .. } | State::Closing { .. } | State::Over => {}
+            }
+            return;
+        };
         match self.state {
-            State::Answering { .. } | State::Talking { .. } => self.leave(reason),
+            State::Calling { .. } => {
+                self.sip(invite, SipCommand::Cancel);
+                self.state = State::Leaving { reason };
+            }
+            State::Answering { .. } | State::Talking => {
+                let headers = Vec::new();
+                self.leave(reason, invite, SipCommand::Bye { headers });
+            }
             State::Leaving { .. } | State::Closing { .. } | State::Over => {}
         }
     }
 
-    fn leave(&mut self, reason: EndReason) {
+    fn leave(&mut self, reason: EndReason, invite: InviteId, goodbye: SipCommand) {
         // The session first: it would take a leg that closes unannounced for a fault.
         if self.session_open {
             self.outputs.push_back(Output::Tell(CallEvent::Ended {
@@ -372,7 +537,7 @@ impl Call {
             }));
         }
         self.outputs.push_back(Output::CloseLeg);
-        self.outputs.push_back(Output::Bye);
+        self.sip(invite, goodbye);
         self.state = State::Leaving { reason };
     }
 
@@ -381,19 +546,21 @@ impl Call {
     pub fn leg_failed(&mut self) {
         self.session_open = false;
         self.outputs.clear();
+        let Some(invite) = self.invite else { return };
         match self.state {
             State::Answering { .. } => {
                 let status = StatusCode::SERVER_INTERNAL_ERROR;
                 self.outputs.push_back(Output::CloseLeg);
-                self.outputs.push_back(Output::Reject {
-                    status,
-                    headers: Vec::new(),
-                });
+                let headers = Vec::new();
+                self.sip(invite, SipCommand::Reject { status, headers });
                 self.state = State::Leaving {
                     reason: EndReason::with_status(EndCause::Fault, status.as_u16()),
                 };
             }
-            State::Talking { .. } => self.leave(EndCause::Fault.into()),
+            State::Calling { .. } | State::Talking => {
+                let headers = Vec::new();
+                self.leave(EndCause::Fault.into(), invite, SipCommand::Bye { headers });
+            }
             State::Leaving { .. } | State::Closing { .. } | State::Over => {}
         }
     }
@@ -408,8 +575,8 @@ impl Call {
                 self.outputs.push_back(Output::Over(reason));
             }
             // A session that is gone while the call is up leaves a caller alone with silence.
-            State::Answering { .. } | State::Talking { .. } => {
-                self.leave(EndCause::SessionClosed.into())
+            State::Calling { .. } | State::Answering { .. } | State::Talking => {
+                self.hang_up(EndCause::SessionClosed.into());
             }
             State::Leaving { .. } | State::Over => {}
         }
@@ -436,69 +603,12 @@ impl Call {
     }
 }
 
-/// A refusal on its way to a response.
-struct Refused {
-    status: StatusCode,
-    headers: Vec<(&'static str, String)>,
-}
-
-impl Refused {
-    fn no_description() -> Self {
-        Self {
-            status: StatusCode::NOT_ACCEPTABLE_HERE,
-            headers: vec![("Warning", warning(399, "no session description"))],
-        }
-    }
-}
-
-impl From<sdp::Unacceptable> for Refused {
-    fn from(unacceptable: sdp::Unacceptable) -> Self {
-        let warning = warning(unacceptable.warning_code(), &unacceptable.to_string());
-        Self {
-            status: StatusCode::NOT_ACCEPTABLE_HERE,
-            headers: vec![("Warning", warning)],
-        }
-    }
-}
-
-impl From<SdpError> for Refused {
-    fn from(error: SdpError) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            headers: vec![("Warning", warning(399, &error.to_string()))],
-        }
-    }
-}
-
-/// A `Warning` value (RFC 3261 section 20.43). The agent is a pseudonym: a host name is nobody's business.
-fn warning(code: u16, text: &str) -> String {
-    let text: String = text
-        .chars()
-        .filter(|symbol| !matches!(symbol, '"' | '\\' | '\r' | '\n'))
-        .collect();
-    format!("{code} offhook \"{text}\"")
-}
-
-fn session_description(bytes: Vec<u8>) -> Body {
-    Body {
-        content_type: APPLICATION_SDP.to_owned(),
-        bytes,
-    }
-}
-
-/// The session description that a request carries, be it in a part of a multipart body.
-fn description_in(request: &Request) -> Result<Option<sdp::SessionDescription>, SdpError> {
-    if request.body.is_empty() {
-        return Ok(None);
-    }
-    // RFC 3261 section 7.4.1 wants a Content-Type with a body; far ends forget it.
-    let content_type = request
-        .headers
-        .get("Content-Type")
-        .unwrap_or(APPLICATION_SDP);
-    sdp::find_in_body(content_type, &request.body)
-        .map(sdp::parse)
-        .transpose()
+/// Whether the caller refuses to do without reliable provisional responses (RFC 3262).
+fn requires_reliable(request: &Request) -> bool {
+    let required = request.headers.require();
+    required
+        .iter()
+        .any(|tag| tag.eq_ignore_ascii_case("100rel"))
 }
 
 /// Why a dialog that we did not end is over.
@@ -510,7 +620,10 @@ fn reason_of(cause: DialogEnd) -> EndReason {
         DialogEnd::Rejected(status) | DialogEnd::Refused(status) => {
             EndReason::with_status(EndCause::Rejected, status.as_u16())
         }
-        DialogEnd::AckTimeout => EndReason::with_status(EndCause::SignallingLost, 408),
+        DialogEnd::AckTimeout | DialogEnd::SessionExpired => {
+            EndReason::with_status(EndCause::SignallingLost, 408)
+        }
+        DialogEnd::PrackTimeout => EndReason::with_status(EndCause::SignallingLost, 504),
         DialogEnd::NoAnswer => EndReason::with_status(EndCause::NotAnswered, 408),
         DialogEnd::TransportFailed => EndReason::with_status(EndCause::SignallingLost, 503),
     }

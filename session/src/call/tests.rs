@@ -91,21 +91,21 @@ fn talking() -> Call {
 
 fn confirm(call: &mut Call, ack: Request) {
     call.handle_sip(Event::Confirmed {
-        id: call.invite(),
+        id: call.invite().expect("a dialog"),
         ack,
     });
 }
 
 fn reoffer(call: &mut Call, request: Request) {
     call.handle_sip(Event::Reoffer {
-        id: call.invite(),
+        id: call.invite().expect("a dialog"),
         request,
     });
 }
 
 fn end(call: &mut Call, cause: DialogEnd) {
     call.handle_sip(Event::Ended {
-        id: call.invite(),
+        id: call.invite().expect("a dialog"),
         cause,
         message: None,
     });
@@ -115,9 +115,9 @@ fn end(call: &mut Call, cause: DialogEnd) {
 fn an_offer_in_common_is_answered_with_the_leg_already_open() {
     let (_, outputs) = call_with(&offer("0 8", ""));
     let [
-        Output::Ring,
+        Output::Sip(_, SipCommand::Ring),
         Output::Open(leg),
-        Output::Accept(answer),
+        Output::Sip(_, SipCommand::Accept(Some(answer))),
         Output::Tell(CallEvent::Answered),
     ] = &outputs[..]
     else {
@@ -131,7 +131,7 @@ fn an_offer_in_common_is_answered_with_the_leg_already_open() {
 #[test]
 fn an_offer_with_nothing_in_common_is_refused_with_488_and_a_warning() {
     let (mut call, outputs) = call_with(&offer("4 18", ""));
-    let [Output::Reject { status, headers }] = &outputs[..] else {
+    let [Output::Sip(_, SipCommand::Reject { status, headers })] = &outputs[..] else {
         panic!("{outputs:?}")
     };
     assert_eq!(status.as_u16(), 488);
@@ -152,7 +152,7 @@ fn an_offer_with_nothing_in_common_is_refused_with_488_and_a_warning() {
 fn a_body_that_is_no_session_description_is_a_400() {
     let (_, outputs) = call_with("this is not one");
     assert!(
-        matches!(&outputs[..], [Output::Reject { status, .. }] if status.as_u16() == 400),
+        matches!(&outputs[..], [Output::Sip(_, SipCommand::Reject { status, .. })] if status.as_u16() == 400),
         "{outputs:?}"
     );
 }
@@ -160,7 +160,11 @@ fn a_body_that_is_no_session_description_is_a_400() {
 #[test]
 fn an_invite_without_an_offer_is_given_ours_and_the_leg_opens_with_the_answer_in_the_ack() {
     let (mut call, outputs) = call_with("");
-    let [Output::Ring, Output::Accept(ours)] = &outputs[..] else {
+    let [
+        Output::Sip(_, SipCommand::Ring),
+        Output::Sip(_, SipCommand::Accept(Some(ours))),
+    ] = &outputs[..]
+    else {
         panic!("{outputs:?}")
     };
     assert!(String::from_utf8_lossy(&ours.bytes).contains("m=audio 10000 RTP/AVP"));
@@ -182,7 +186,10 @@ fn an_ack_without_the_answer_it_owes_ends_the_call() {
     confirm(&mut call, request("ACK", ""));
     let outputs = drain(&mut call);
     assert!(
-        matches!(&outputs[..], [Output::CloseLeg, Output::Bye]),
+        matches!(
+            &outputs[..],
+            [Output::CloseLeg, Output::Sip(_, SipCommand::Bye { .. })]
+        ),
         "{outputs:?}"
     );
 }
@@ -193,7 +200,7 @@ fn a_hold_is_answered_with_recvonly_and_the_leg_told() {
     reoffer(&mut call, request("INVITE", &offer("0", "a=sendonly\r\n")));
     let outputs = drain(&mut call);
     let [
-        Output::AcceptReoffer(answer),
+        Output::Sip(_, SipCommand::AcceptReoffer(answer)),
         Output::Renegotiate(agreed),
         Output::Tell(CallEvent::Held),
     ] = &outputs[..]
@@ -208,7 +215,7 @@ fn a_hold_is_answered_with_recvonly_and_the_leg_told() {
         matches!(
             &outputs[..],
             [
-                Output::AcceptReoffer(_),
+                Output::Sip(_, SipCommand::AcceptReoffer(_)),
                 Output::Renegotiate(_),
                 Output::Tell(CallEvent::Resumed)
             ]
@@ -222,13 +229,13 @@ fn a_reinvite_without_an_offer_is_given_ours_and_the_answer_comes_with_its_ack()
     let mut call = talking();
     reoffer(&mut call, request("INVITE", ""));
     let outputs = drain(&mut call);
-    let [Output::AcceptReoffer(ours)] = &outputs[..] else {
+    let [Output::Sip(_, SipCommand::AcceptReoffer(ours))] = &outputs[..] else {
         panic!("{outputs:?}")
     };
     assert!(String::from_utf8_lossy(&ours.bytes).contains("m=audio 10000 RTP/AVP"));
     let ack = request("ACK", &offer("8", "").replace("4000", "4002"));
     call.handle_sip(Event::ReofferConfirmed {
-        id: call.invite(),
+        id: call.invite().expect("a dialog"),
         ack,
     });
     let outputs = drain(&mut call);
@@ -247,7 +254,7 @@ fn a_reinvite_that_cannot_be_met_is_refused_and_the_call_goes_on() {
     reoffer(&mut call, request("INVITE", &offer("18", "")));
     let outputs = drain(&mut call);
     assert!(
-        matches!(&outputs[..], [Output::RejectReoffer { status, .. }] if status.as_u16() == 488),
+        matches!(&outputs[..], [Output::Sip(_, SipCommand::RejectReoffer { status, .. })] if status.as_u16() == 488),
         "{outputs:?}"
     );
 }
@@ -259,7 +266,10 @@ fn a_reinvite_to_a_codec_of_another_rate_is_refused_because_queued_speech_has_th
     reoffer(&mut call, request("INVITE", &opus_only));
     let outputs = drain(&mut call);
     assert!(
-        matches!(&outputs[..], [Output::RejectReoffer { .. }]),
+        matches!(
+            &outputs[..],
+            [Output::Sip(_, SipCommand::RejectReoffer { .. })]
+        ),
         "{outputs:?}"
     );
 }
@@ -277,7 +287,7 @@ fn the_agents_hang_up_sends_bye_and_the_call_is_over_when_both_sides_have_ended(
             [
                 Output::Tell(CallEvent::Ended { .. }),
                 Output::CloseLeg,
-                Output::Bye
+                Output::Sip(_, SipCommand::Bye { .. })
             ]
         ),
         "{outputs:?}"
@@ -307,7 +317,7 @@ fn two_hang_ups_that_cross_end_the_call_once_with_the_first_reason() {
     let outputs = drain(&mut call);
     let byes = outputs
         .iter()
-        .filter(|output| matches!(output, Output::Bye))
+        .filter(|output| matches!(output, Output::Sip(_, SipCommand::Bye { .. })))
         .count();
     let ends: Vec<_> = outputs
         .iter()
@@ -337,7 +347,7 @@ fn a_session_that_ends_by_itself_does_not_leave_the_caller_in_silence() {
     call.session_closed();
     assert!(matches!(
         &drain(&mut call)[..],
-        [Output::CloseLeg, Output::Bye]
+        [Output::CloseLeg, Output::Sip(_, SipCommand::Bye { .. })]
     ));
     end(&mut call, DialogEnd::LocalBye);
     let outputs = drain(&mut call);
@@ -354,7 +364,7 @@ fn info(call: &mut Call, key: char) {
         panic!("{text}")
     };
     call.handle_sip(Event::Info {
-        id: call.invite(),
+        id: call.invite().expect("a dialog"),
         request,
     });
 }
@@ -373,12 +383,15 @@ fn a_digit_by_info_reaches_the_session() {
 #[test]
 fn a_call_whose_leg_cannot_be_opened_is_refused_and_over() {
     let mut call = undrained_call_with(&offer("0", ""));
-    assert!(matches!(call.poll_output(), Some(Output::Ring)));
+    assert!(matches!(
+        call.poll_output(),
+        Some(Output::Sip(_, SipCommand::Ring))
+    ));
     assert!(matches!(call.poll_output(), Some(Output::Open(_))));
     call.leg_failed();
     let outputs = drain(&mut call);
     assert!(
-        matches!(&outputs[..], [Output::CloseLeg, Output::Reject { status, .. }] if status.as_u16() == 500),
+        matches!(&outputs[..], [Output::CloseLeg, Output::Sip(_, SipCommand::Reject { status, .. })] if status.as_u16() == 500),
         "{outputs:?}"
     );
     end(
@@ -398,7 +411,7 @@ fn a_leg_that_fails_at_the_ack_ends_the_call_with_bye_and_it_is_over() {
     call.leg_failed();
     assert!(matches!(
         &drain(&mut call)[..],
-        [Output::CloseLeg, Output::Bye]
+        [Output::CloseLeg, Output::Sip(_, SipCommand::Bye { .. })]
     ));
     end(&mut call, DialogEnd::LocalBye);
     assert!(
