@@ -1,7 +1,8 @@
 //! The wire layer: bytes to messages and back (RFC 3261 sections 7, 18.3, 19.1, 20 and 25).
 //!
 //! ```text
-//! datagram → parse (framing, unfolding, start line, headers, checks) → Message
+//! stream   → framing (where a message begins and ends) ┐
+//! datagram ────────────────────────────────────────────┴► parse (unfolding, start line, headers, checks) → Message
 //!            lexer ◄ host, parameters ◄ uri, via ◄ name_addr
 //! Message  → write (one buffer, Content-Length computed) → bytes
 //! ```
@@ -14,6 +15,7 @@
 //! is not used: it refuses or loses too much of what real peers send. No other module names it.
 
 mod cseq;
+mod framing;
 mod headers;
 mod host;
 mod lexer;
@@ -27,6 +29,7 @@ mod via;
 mod write;
 
 pub use cseq::CSeq;
+pub use framing::{Frame, FramingError, StreamFramer};
 pub use headers::Headers;
 pub use host::Host;
 pub use lexer::Malformed;
