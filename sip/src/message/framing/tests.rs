@@ -92,10 +92,7 @@ fn a_stream_without_a_usable_length_is_broken_for_good() {
         ("Content-Length:", ContentLength),
         ("Content-Length: 5, 5", ContentLength),
         ("Content-Length: 5\r\nl: 6", ContentLength),
-        (
-            "Content-Length: 99999999999999999999999999",
-            ContentLength,
-        ),
+        ("Content-Length: 99999999999999999999999999", ContentLength),
         ("Content-Length: 18446744073709551615", MessageTooLarge),
         ("Content-Length: 65536", MessageTooLarge),
     ] {
@@ -112,10 +109,7 @@ fn a_stream_without_a_usable_length_is_broken_for_good() {
 fn what_is_not_sip_is_known_by_its_first_byte_or_line() {
     assert_eq!(error_of(b"\x16\x03\x01"), Some(FramingError::NotSip));
     assert_eq!(error_of(b"\0\0"), Some(FramingError::NotSip));
-    assert_eq!(
-        error_of(b"GET / HTTP/1.1\r\n"),
-        Some(FramingError::NotSip)
-    );
+    assert_eq!(error_of(b"GET / HTTP/1.1\r\n"), Some(FramingError::NotSip));
     assert_eq!(error_of(b"SIP/2.0 200 OK\r\n"), None);
     assert_eq!(error_of(b"INVITE sip:a@h sip/2.0 \r\n"), None);
 }
