@@ -7,7 +7,7 @@
 //! ```text
 //!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
 //!  daemon, sipp, baresip                          the programs under test and the real peers
-//!  phone, voice                                   one call by hand: its SIP, and its audio
+//!  phone, wire, voice                             one call by hand: its SIP, and its audio
 //!  load                                           N calls at once, measured from outside
 //! ```
 
@@ -25,3 +25,4 @@ pub mod sipp;
 pub mod voice;
 pub mod wait;
 pub mod wav;
+pub mod wire;
