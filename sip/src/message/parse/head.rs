@@ -123,13 +123,12 @@ pub(in crate::message) fn stated_length(head: &[u8]) -> Result<Option<usize>, Pa
     while let Some((line, _)) = lines.next() {
         let named = split_line(line);
         let value = unfold(named.map_or(line, |(_, value)| value), &mut lines);
-        let is_length = named
-            .is_some_and(|(name, _)| long_name(name).eq_ignore_ascii_case("Content-Length"));
+        let is_length =
+            named.is_some_and(|(name, _)| long_name(name).eq_ignore_ascii_case("Content-Length"));
         if !is_length {
             continue;
         }
-        let length =
-            parse_content_length(&text_of(value)).ok_or(ParseErrorKind::ContentLength)?;
+        let length = parse_content_length(&text_of(value)).ok_or(ParseErrorKind::ContentLength)?;
         if stated.is_some_and(|before| before != length) {
             return Err(ParseErrorKind::ContentLength);
         }
