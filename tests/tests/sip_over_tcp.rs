@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use offhook_tests::baresip::{Baresip, Codec};
 use offhook_tests::daemon::{Daemon, DaemonSetup};
+use offhook_tests::mutation::{Dice, mutate};
 use offhook_tests::ports::PortBlock;
 use offhook_tests::sip_text::{self, Caller};
 use offhook_tests::wait::wait_until;
@@ -13,6 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 /// For what happens at once, on a busy machine.
 const PROMPTLY: Duration = Duration::from_secs(10);
+const SEED: u64 = 0x0ff0_0c0d_e000_0005;
 
 fn daemon() -> Daemon {
     Daemon::start(&setup()).expect("a daemon")
@@ -166,6 +168,32 @@ fn wound_06_a_call_outlives_its_connection_and_is_ended_by_another() {
 }
 
 #[test]
+fn wound_06_a_bye_of_ours_follows_the_far_end_to_its_next_connection() {
+    let setup = DaemonSetup {
+        drain_s: 1,
+        ..setup()
+    };
+    let mut daemon = Daemon::start(&setup).expect("a daemon");
+    let ports = ports();
+    let mut first = connected(&daemon);
+    let mut caller = caller(&daemon, &first, "followed");
+    assert_status(
+        &first.call(&mut caller, media(&ports)).expect("an answer"),
+        200,
+    );
+    drop(first);
+    let mut second = connected(&daemon);
+    let info = caller.request("INFO", 2, "2", "");
+    second.send(&info).expect("sent");
+    second.final_answer("followed", "INFO").expect("an answer");
+    daemon.signal(libc::SIGTERM);
+    let bye = second.request("BYE").expect("a BYE");
+    second.write(sip_text::ok(&bye)).expect("written");
+    let (status, log) = daemon.wait(PROMPTLY).expect("the daemon ends");
+    assert!(status.success(), "{status}: {log}");
+}
+
+#[test]
 fn the_last_answer_of_a_drain_is_still_written() {
     let setup = DaemonSetup {
         drain_s: 30,
@@ -249,6 +277,50 @@ fn a_damaged_request_is_refused_and_its_connection_goes_on() {
         &wire.final_answer("sound", "OPTIONS").expect("an answer"),
         200,
     );
+}
+
+#[test]
+fn thousands_of_damaged_messages_cost_their_connections_and_nothing_else() {
+    let mut daemon = daemon();
+    let ports = ports();
+    let mut steady = connected(&daemon);
+    let mut call = caller(&daemon, &steady, "steady");
+    let answer = steady.call(&mut call, media(&ports)).expect("an answer");
+    assert_status(&answer, 200);
+
+    let mut dice = Dice::new(SEED);
+    let mut wire = connected(&daemon);
+    for n in 0..4_000 {
+        let caller = caller(&daemon, &steady, &format!("damaged-{n}"));
+        let sound = match n % 3 {
+            0 => caller.invite(media(&ports)),
+            1 => caller.options(),
+            _ => caller.request("INFO", 2, "2", "Signal=1\r\n"),
+        };
+        let damaged = mutate(wire.written(&sound).as_bytes(), &mut dice);
+        if wire.write(&damaged).is_err() {
+            wire = connected(&daemon);
+        }
+    }
+    drop(wire);
+
+    assert!(daemon.is_alive(), "seed {SEED:#x}: {}", daemon.log());
+    assert!(
+        !daemon.log().contains("panicked"),
+        "seed {SEED:#x}: {}",
+        daemon.log()
+    );
+    steady.send(&call.bye()).expect("sent");
+    let answer = steady.final_answer("steady", "BYE").expect("an answer");
+    assert_status(&answer, 200);
+    drop(steady);
+    let gone = wait_until("the end of every connection", PROMPTLY, || {
+        let metrics = daemon.page("/metrics").ok()?;
+        let is_over = metrics.contains("offhook_sip_connections 0");
+        // And the damage was such that streams could not be cut any more.
+        (is_over && metrics.contains("reason=\"unframed\"")).then_some(())
+    });
+    assert!(gone.is_ok(), "seed {SEED:#x}: {gone:?}");
 }
 
 #[test]

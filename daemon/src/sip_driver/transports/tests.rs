@@ -98,7 +98,11 @@ fn settings() -> StreamSettings {
 
 /// Transports that listen on one port, and where.
 fn listening(settings: StreamSettings) -> (Ours, SocketAddr) {
-    let socket = crate::tcp::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    listening_at("127.0.0.1:0", settings)
+}
+
+fn listening_at(address: &str, settings: StreamSettings) -> (Ours, SocketAddr) {
+    let socket = crate::tcp::listen(address.parse().unwrap()).unwrap();
     let local = socket.local_addr().unwrap();
     let listener = match settings.tls {
         Some(_) => SipListener::Tls(socket),
@@ -167,6 +171,21 @@ async fn a_request_opens_a_connection_and_its_answer_comes_back_on_it() {
     let answer = "SIP/2.0 200 OK\r\nl: 0\r\n\r\n";
     says(&mut stream, answer).await;
     assert_eq!(ours.next().await, Came::Message(flow, answer.to_owned()));
+}
+
+#[tokio::test]
+async fn over_ipv6_both_ways_of_connecting_work_as_well() {
+    let (mut ours, local) = listening_at("[::1]:0", settings());
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let flow = over_tcp(local, listener.local_addr().unwrap());
+    ours.send(flow, options(1).into_bytes()).unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    hears(&mut stream, &options(1)).await;
+
+    let mut stream = TcpStream::connect(local).await.unwrap();
+    says(&mut stream, &options(2)).await;
+    let flow = over_tcp(local, stream.local_addr().unwrap());
+    assert_eq!(ours.next().await, Came::Message(flow, options(2)));
 }
 
 #[tokio::test]
