@@ -18,5 +18,7 @@ pub mod service;
 pub mod sessions;
 pub mod sip_driver;
 pub mod speech_worker;
+mod tcp;
 pub mod telemetry;
+pub mod tls;
 mod udp;

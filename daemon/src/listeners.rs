@@ -4,8 +4,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
-use crate::config::Config;
-use crate::udp;
+use offhook_sip::endpoint::Transport;
+
+use crate::config::{Config, SipAddress};
+use crate::{tcp, udp};
 
 /// How many ports above a taken one are tried.
 const PORTS_TRIED: u16 = 100;
@@ -52,14 +54,40 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// A socket that SIP comes to.
+#[derive(Debug)]
+pub enum SipListener {
+    /// Datagrams.
+    Udp(UdpSocket),
+    /// Connections, in the clear.
+    Tcp(TcpListener),
+    /// Connections under TLS.
+    Tls(TcpListener),
+}
+
+impl SipListener {
+    fn bind(transport: Transport, address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
+        let listener = match transport {
+            Transport::Udp => Self::Udp(udp::bind(address)?),
+            Transport::Tcp => Self::Tcp(tcp::listen(address)?),
+            Transport::Tls => Self::Tls(tcp::listen(address)?),
+        };
+        let bound = match &listener {
+            Self::Udp(socket) => socket.local_addr()?,
+            Self::Tcp(listener) | Self::Tls(listener) => listener.local_addr()?,
+        };
+        Ok((listener, bound))
+    }
+}
+
 /// The bound sockets; all of them do not block.
 #[derive(Debug)]
 pub struct Listeners {
     /// One for each address of `sip.listen`, in its order.
-    pub sip: Vec<UdpSocket>,
+    pub sip: Vec<SipListener>,
     /// For HTTP.
     pub control: TcpListener,
-    sip_addresses: Vec<SocketAddr>,
+    sip_listeners: Vec<SipAddress>,
     control_address: SocketAddr,
     moved: Vec<Moved>,
 }
@@ -73,15 +101,12 @@ impl Listeners {
     pub fn bind(config: &Config, taken: TakenPort) -> Result<Self, BindError> {
         let mut moved = Vec::new();
         let mut sip = Vec::with_capacity(config.sip.listen.len());
-        let mut sip_addresses = Vec::with_capacity(config.sip.listen.len());
-        for wanted in &config.sip.listen {
-            let (socket, bound) = bind_one("sip.listen", *wanted, taken, &mut moved, |address| {
-                let socket = udp::bind(address)?;
-                let bound = socket.local_addr()?;
-                Ok((socket, bound))
-            })?;
-            sip.push(socket);
-            sip_addresses.push(bound);
+        let mut sip_listeners = Vec::with_capacity(config.sip.listen.len());
+        for SipAddress { transport, address } in config.sip.listen.iter().copied() {
+            let bind = |address| SipListener::bind(transport, address);
+            let (listener, address) = bind_one("sip.listen", address, taken, &mut moved, bind)?;
+            sip.push(listener);
+            sip_listeners.push(SipAddress { transport, address });
         }
         let (control, control_address) = bind_one(
             "control.listen",
@@ -101,15 +126,23 @@ impl Listeners {
         Ok(Self {
             sip,
             control,
-            sip_addresses,
+            sip_listeners,
             control_address,
             moved,
         })
     }
 
-    /// Where signalling listens, with the ports it really has.
+    /// Where signalling listens for datagrams, with the ports it really has.
     pub fn sip_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sip_addresses.iter().copied()
+        self.sip_listeners()
+            .filter(|listener| listener.transport == Transport::Udp)
+            .map(|listener| listener.address)
+    }
+
+    /// Where signalling listens by any transport, with the ports it really has, in the order of
+    /// `sip.listen`.
+    pub fn sip_listeners(&self) -> impl Iterator<Item = SipAddress> {
+        self.sip_listeners.iter().copied()
     }
 
     /// Where HTTP listens, with the port it really has.
@@ -204,6 +237,25 @@ mod tests {
 
         let bound = bind(wanted, TakenPort::UseNextFree, &mut moved).unwrap();
         assert!(bound.port() > wanted.port());
+        assert_eq!(moved, [Moved { wanted, bound }]);
+    }
+
+    #[test]
+    fn a_taken_tcp_port_is_moved_away_from_like_any_other() {
+        let other = tcp::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let wanted = other.local_addr().unwrap();
+        let mut moved = Vec::new();
+        let bind = |address| SipListener::bind(Transport::Tcp, address);
+        let refused = bind_one("sip.listen", wanted, TakenPort::Refuse, &mut moved, bind);
+        assert_eq!(refused.unwrap_err().address, wanted);
+        let (_, bound) = bind_one(
+            "sip.listen",
+            wanted,
+            TakenPort::UseNextFree,
+            &mut moved,
+            bind,
+        )
+        .unwrap();
         assert_eq!(moved, [Moved { wanted, bound }]);
     }
 

@@ -23,13 +23,15 @@ use crate::media_driver::{MediaThreads, count_threads};
 use crate::random::Random;
 use crate::recordings::Recordings;
 use crate::sessions::{AgentUnusable, Sessions};
-use crate::sip_driver::{
-    COMMAND_QUEUE, Command, FinishedCall, NOTICE_QUEUE, Parts, Signalling, SipSockets,
+use crate::sip_driver::transports::{
+    ConnectionLimits, ConnectionTimes, StreamSettings, Transports,
 };
+use crate::sip_driver::{COMMAND_QUEUE, Command, FinishedCall, NOTICE_QUEUE, Parts, Signalling};
 use crate::speech_worker::{SpeechConfig, SpeechWorker};
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::Health;
 use crate::telemetry::service_manager::{ServiceManager, Watchdog};
+use crate::tls::{Tls, TlsError};
 
 /// A signalling task that has not come round for so long stands still; it comes round every second.
 const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
@@ -51,6 +53,9 @@ pub enum ServiceError {
     /// An agent cannot take calls.
     #[error(transparent)]
     Agent(#[from] AgentUnusable),
+    /// A file of `sip.tls` was good when the configuration was read, and is not any more.
+    #[error("sip.tls.{0}")]
+    Tls(#[from] TlsError),
     /// The HTTP listener failed.
     #[error("the HTTP listener ended: {0}")]
     Control(#[source] io::Error),
@@ -132,10 +137,12 @@ impl Service {
         let media = Arc::new(media);
 
         let control_address = listeners.control_address();
+        let transports = Transports::start(listeners.sip, stream_settings(&config)?)
+            .map_err(ServiceError::Start)?;
         let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
         let signalling = Signalling::new(Parts {
             config: Arc::clone(&config),
-            sockets: SipSockets::new(listeners.sip).map_err(ServiceError::Start)?,
+            transports,
             media: Arc::clone(&media),
             sessions,
             directory: Arc::clone(&directory),
@@ -194,7 +201,9 @@ impl Service {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => {
-                    tracing::warn!("reading the configuration again is not built yet; it stays as it was");
+                    tracing::warn!("reading the configuration again is not built yet; only certificates are read");
+                    // A full queue empties within a turn; a task that is gone has no use for certificates.
+                    let _ = self.commands.send(Command::ReloadCertificates).await;
                 }
                 ended = &mut self.control => {
                     // The least of our parts: calls are let go in order all the same.
@@ -250,6 +259,20 @@ fn raise_descriptor_limit(config: &Config) {
         }
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
+}
+
+/// How SIP's connections are treated; only trunks may have one.
+fn stream_settings(config: &Arc<Config>) -> Result<StreamSettings, TlsError> {
+    let known = Arc::clone(config);
+    Ok(StreamSettings {
+        tls: config.sip.tls.as_ref().map(Tls::load).transpose()?,
+        gate: Arc::new(move |source| known.trunk_for(source).is_some()),
+        times: ConnectionTimes {
+            idle: config.sip.connection_idle,
+            ..ConnectionTimes::default()
+        },
+        limits: ConnectionLimits::default(),
+    })
 }
 
 /// The embedded voice and recogniser, when an agent needs them.

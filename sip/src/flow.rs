@@ -44,13 +44,21 @@ impl Transport {
 }
 
 /// One path between a local and a remote address.
+///
+/// For UDP it is a pair of sockets. For a transport that connects it names the connection between
+/// the two: there is one live connection a flow at most, whoever opened it. `local` is then the
+/// *listening* address of that transport, also where we connected from another port: Via and Contact
+/// are made from it, because that is where a far end connects to. `remote` is the connection's other
+/// end, so a connection that was accepted is reused for requests to the same far end, and a peer that
+/// refuses connections from us is still reached. When a connection is gone, the same flow means a
+/// new one to the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Flow {
     /// What carries it.
     pub transport: Transport,
-    /// Our end: a bound, specific address.
+    /// Our end: the address that listens.
     pub local: SocketAddr,
-    /// The far end.
+    /// The far end of the datagrams or of the connection.
     pub remote: SocketAddr,
 }
 

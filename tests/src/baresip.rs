@@ -107,7 +107,15 @@ impl Baresip {
     /// # Errors
     /// When it is refused, or not up within `limit`.
     pub fn call(&mut self, user: &str, target: SocketAddr, limit: Duration) -> Result<(), String> {
-        self.command("dial", &format!("sip:{user}@{target}"))
+        self.call_uri(&format!("sip:{user}@{target}"), limit)
+    }
+
+    /// Calls a whole URI, which may name a transport, and waits until the call is up.
+    ///
+    /// # Errors
+    /// When it is refused, or not up within `limit`.
+    pub fn call_uri(&mut self, uri: &str, limit: Duration) -> Result<(), String> {
+        self.command("dial", uri)
             .map_err(|error| error.to_string())?;
         let event = self.event(&["CALL_ESTABLISHED", "CALL_CLOSED"], limit)?;
         if event.contains("CALL_CLOSED") {

@@ -33,6 +33,14 @@ pub struct DaemonSetup {
     pub codecs: Vec<&'static str>,
     /// Whether the flow agent is configured (it wants the speech libraries).
     pub front_desk: bool,
+    /// Whether it takes connections (TCP) at the address where it takes datagrams.
+    pub tcp: bool,
+    /// What `sip.tls` is, where it takes TLS connections as well.
+    pub tls: Option<String>,
+    /// Keys added to the table `sip`.
+    pub sip_keys: &'static str,
+    /// Who may call in.
+    pub inbound_from: &'static str,
     /// Keys added to the table of the agent `echo`.
     pub echo_keys: &'static str,
     /// Whole tables added at the end of the file.
@@ -52,6 +60,10 @@ impl Default for DaemonSetup {
             calls_per_second: 100,
             codecs: vec!["opus", "pcmu", "pcma"],
             front_desk: false,
+            tcp: false,
+            tls: None,
+            sip_keys: "",
+            inbound_from: "127.0.0.0/8",
             echo_keys: "",
             more: "",
             log: "info",
@@ -66,6 +78,7 @@ impl Default for DaemonSetup {
 pub struct Daemon {
     program: Program,
     sip: SocketAddr,
+    tls: Option<SocketAddr>,
     control: SocketAddr,
     rtp_ports: std::ops::Range<u16>,
     _ports: Option<PortBlock>,
@@ -88,14 +101,16 @@ impl Daemon {
             ports.address(2),
             ports.run(FIRST_RTP_PORT),
         );
+        let tls = setup.tls.as_ref().map(|_| ports.address(3));
         let file = folder.file("offhook.toml");
         write_tone(&folder)?;
-        fs::write(&file, configuration(setup, sip, control, &rtp_ports))
+        fs::write(&file, configuration(setup, sip, tls, control, &rtp_ports))
             .map_err(|error| error.to_string())?;
         let program = launch(&file, &folder, setup.log, &setup.environment, control)?;
         Ok(Self {
             program,
             sip,
+            tls,
             control,
             rtp_ports,
             _ports: Some(ports),
@@ -113,6 +128,7 @@ impl Daemon {
         Ok(Self {
             program,
             sip,
+            tls: None,
             control,
             rtp_ports: 0..0,
             _ports: None,
@@ -120,9 +136,17 @@ impl Daemon {
         })
     }
 
-    /// Where it takes calls (UDP).
+    /// Where it takes calls (UDP, and TCP where that is set up).
     pub fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// Where it takes calls over TLS.
+    ///
+    /// # Panics
+    /// When it was not set up to: a mistake in the test.
+    pub fn tls(&self) -> SocketAddr {
+        self.tls.expect("the daemon was set up with TLS")
     }
 
     /// Where its HTTP server listens.
@@ -237,6 +261,7 @@ fn launch(
 fn configuration(
     setup: &DaemonSetup,
     sip: SocketAddr,
+    tls: Option<SocketAddr>,
     control: SocketAddr,
     rtp_ports: &std::ops::Range<u16>,
 ) -> String {
@@ -245,19 +270,26 @@ fn configuration(
         calls_per_second,
         codecs,
         front_desk,
+        sip_keys,
+        inbound_from,
         echo_keys,
         more,
         drain_s,
         ..
     } = setup;
     let (first, last) = (rtp_ports.start, rtp_ports.end - 1);
+    let mut listen = vec![format!("udp:{sip}")];
+    listen.extend(setup.tcp.then(|| format!("tcp:{sip}")));
+    listen.extend(tls.map(|tls| format!("tls:{tls}")));
+    let tls_key = setup.tls.as_ref().map(|tls| format!("tls = {tls}\n"));
+    let tls_key = tls_key.unwrap_or_default();
     let mut text = format!(
-        "[sip]\nlisten = [\"udp:{sip}\"]\n\n\
+        "[sip]\nlisten = {listen:?}\n{tls_key}{sip_keys}\n\n\
          [media]\nbind = [\"127.0.0.1\"]\nports = \"{first}-{last}\"\ncodecs = {codecs:?}\n\n\
          [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
          [drain]\ntimeout_s = {drain_s}\n\n\
-         [trunk.loopback]\ninbound_from = [\"127.0.0.0/8\"]\n\n\
+         [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n\n\
          [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
          [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\
          [[route]]\nto = \"echo\"\nagent = \"echo\"\n\n\

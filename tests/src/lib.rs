@@ -8,7 +8,7 @@
 //!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
 //!  daemon, sipp, baresip                          the programs under test and the real peers
 //!  dns_server                                     the names that a test makes up
-//!  phone, voice                                   one call by hand: its SIP, and its audio
+//!  phone, wire, voice                             one call by hand: its SIP, and its audio
 //!  load                                           N calls at once, measured from outside
 //! ```
 
@@ -27,3 +27,4 @@ pub mod sipp;
 pub mod voice;
 pub mod wait;
 pub mod wav;
+pub mod wire;

@@ -187,6 +187,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Its full name, for a finding about another one.
+    pub(super) fn name(&self) -> &str {
+        &self.path
+    }
+
     pub(super) fn text(&self) -> Result<String, Finding> {
         match self.value {
             Value::String(_, text) => Ok(text.clone()),

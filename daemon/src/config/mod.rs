@@ -9,7 +9,8 @@
 //! exist, files could be read. Keys of features that are not built yet are known; each that is set gives
 //! one warning, unless it asks for a protection, which nobody should believe to have.
 //!
-//! A running daemon keeps the configuration it began with; reading it again on SIGHUP is not built yet.
+//! A running daemon keeps the configuration it began with; on SIGHUP only the files of `sip.tls` are
+//! read again.
 
 mod agent;
 mod asset;
@@ -48,7 +49,7 @@ pub use names::{AgentName, InvalidName, TrunkName};
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
 pub use route::Route;
-pub use sip::{Advertise, SipConfig};
+pub use sip::{Advertise, SipAddress, SipConfig};
 pub use trunk::Trunk;
 
 /// A configuration without mistakes.

@@ -3,17 +3,37 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
+
+use offhook_sip::endpoint::Transport;
 
 use super::document::{Item, Section};
 use super::finding::Findings;
+use crate::tls::{Tls, TlsConfig};
+
+/// What [`SipConfig::connection_idle`] is where nothing else is said.
+const CONNECTION_IDLE: Duration = Duration::from_secs(600);
 
 /// Where signalling listens and what it calls itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipConfig {
-    /// The UDP addresses, each once; port 0 asks for any.
-    pub listen: Vec<SocketAddr>,
+    /// Where it listens, each once.
+    pub listen: Vec<SipAddress>,
     /// What the far ends know us by.
     pub advertise: Advertise,
+    /// What TLS is made of; there where an address of `listen` wants it.
+    pub tls: Option<TlsConfig>,
+    /// A connection that was accepted and carries nothing for so long is closed.
+    pub connection_idle: Duration,
+}
+
+/// An address with its transport; port 0 asks for any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SipAddress {
+    /// What is spoken there.
+    pub transport: Transport,
+    /// The address.
+    pub address: SocketAddr,
 }
 
 /// The addresses that Via, Contact and SDP say, at most one a family.
@@ -53,17 +73,29 @@ impl Advertise {
 /// A listener as the configuration spells it: `udp:127.0.0.1:5060`, `tls:[::1]:5061`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Listener {
-    transport: Transport,
+    scheme: Scheme,
     address: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum Scheme {
     Udp,
     Tcp,
     Tls,
     Ws,
     Wss,
+}
+
+impl Scheme {
+    /// What carries it; `None` for what is not built yet.
+    const fn transport(self) -> Option<Transport> {
+        match self {
+            Self::Udp => Some(Transport::Udp),
+            Self::Tcp => Some(Transport::Tcp),
+            Self::Tls => Some(Transport::Tls),
+            Self::Ws | Self::Wss => None,
+        }
+    }
 }
 
 impl FromStr for Listener {
@@ -72,88 +104,178 @@ impl FromStr for Listener {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &str =
             "should be TRANSPORT:ADDRESS:PORT, as udp:192.0.2.1:5060 or udp:[2001:db8::1]:5060";
-        let (transport, address) = text.split_once(':').ok_or(FORM)?;
-        let transport = match transport {
-            "udp" => Transport::Udp,
-            "tcp" => Transport::Tcp,
-            "tls" => Transport::Tls,
-            "ws" => Transport::Ws,
-            "wss" => Transport::Wss,
+        let (scheme, address) = text.split_once(':').ok_or(FORM)?;
+        let scheme = match scheme {
+            "udp" => Scheme::Udp,
+            "tcp" => Scheme::Tcp,
+            "tls" => Scheme::Tls,
+            "ws" => Scheme::Ws,
+            "wss" => Scheme::Wss,
             _ => return Err("the transport must be udp, tcp, tls, ws or wss"),
         };
         let address = address.parse().map_err(|_| FORM)?;
-        Ok(Self { transport, address })
+        Ok(Self { scheme, address })
     }
 }
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = match self.transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-            Transport::Ws => "ws",
-            Transport::Wss => "wss",
+        let scheme = match self.scheme {
+            Scheme::Udp => "udp",
+            Scheme::Tcp => "tcp",
+            Scheme::Tls => "tls",
+            Scheme::Ws => "ws",
+            Scheme::Wss => "wss",
         };
-        write!(f, "{transport}:{}", self.address)
+        write!(f, "{scheme}:{}", self.address)
     }
 }
 
 pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConfig {
     let advertise = read_advertise(&mut section, findings);
+    let tls_item = section.take("tls");
+    let tls = tls_item.as_ref().and_then(|item| read_tls(item, findings));
     let listen = match section.take("listen") {
-        Some(item) => read_listen(&item, &advertise, findings),
+        Some(item) => {
+            let listen = read_listen(&item, &advertise, findings);
+            check_tls(&item, &listen, tls_item.as_ref(), findings);
+            listen.into_iter().map(|(_, address)| address).collect()
+        }
         None => Vec::new(),
     };
-    if let Some(tls) = section.take("tls") {
-        if let Some(mut tls_section) = findings.keep(tls.section()) {
-            for key in ["certificate", "key_file"] {
-                let file = tls_section
-                    .require(key)
-                    .and_then(|item| item.readable_path());
-                findings.keep(file);
-            }
-            tls_section.finish(findings);
-        }
-        findings
-            .warnings
-            .push(tls.finding("TLS is not built yet; the certificate is not used"));
-    }
+    let connection_idle = section
+        .take("connection_idle_s")
+        .and_then(|item| findings.keep(item.seconds(1..=86_400)))
+        .unwrap_or(CONNECTION_IDLE);
     section.finish(findings);
-    SipConfig { listen, advertise }
+    SipConfig {
+        listen,
+        advertise,
+        tls,
+        connection_idle,
+    }
 }
 
-fn read_listen(item: &Item<'_>, advertise: &Advertise, findings: &mut Findings) -> Vec<SocketAddr> {
-    let mut listen: Vec<SocketAddr> = Vec::new();
+/// The addresses that are opened, each with the entry that names it.
+fn read_listen<'a>(
+    item: &Item<'a>,
+    advertise: &Advertise,
+    findings: &mut Findings,
+) -> Vec<(Item<'a>, SipAddress)> {
+    let mut listen: Vec<(Item<'a>, SipAddress)> = Vec::new();
     let mistakes_before = findings.mistakes.len();
     for (item, listener) in item.parse_list(findings, str::parse::<Listener>) {
         let address = listener.address;
-        match listener.transport {
-            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
-                findings
-                    .warnings
-                    .push(item.finding(format!("only UDP is built yet; {listener} is not opened")));
-            }
-            Transport::Udp if address.port() != 0 && listen.contains(&address) => {
-                findings
-                    .mistakes
-                    .push(item.finding(format!("{listener} is listed twice")));
-            }
-            Transport::Udp if !advertise.can_reach(address.ip()) => {
-                let what = format!(
-                    "{listener} listens everywhere: set sip.advertise to the address others call"
-                );
-                findings.mistakes.push(item.finding(what));
-            }
-            Transport::Udp => listen.push(address),
+        let Some(transport) = listener.scheme.transport() else {
+            let what = format!("WebSocket is not built yet; {listener} is not opened");
+            findings.warnings.push(item.finding(what));
+            continue;
+        };
+        let wanted = SipAddress { transport, address };
+        let taken = listen
+            .iter()
+            .find(|(_, other)| share_a_port(*other, wanted));
+        if let Some((_, other)) = taken {
+            let what = if *other == wanted {
+                format!("{listener} is listed twice")
+            } else {
+                format!(
+                    "{listener} has the port of another entry; give tls one of its own, as 5061"
+                )
+            };
+            findings.mistakes.push(item.finding(what));
+        } else if !advertise.can_reach(address.ip()) {
+            let what = format!(
+                "{listener} listens everywhere: set sip.advertise to the address others call"
+            );
+            findings.mistakes.push(item.finding(what));
+        } else {
+            listen.push((item, wanted));
         }
     }
     if listen.is_empty() && findings.mistakes.len() == mistakes_before {
-        findings
-            .mistakes
-            .push(item.finding("names no address that is opened; list at least one udp: address"));
+        findings.mistakes.push(item.finding(
+            "names no address that is opened; list at least one udp:, tcp: or tls: address",
+        ));
     }
     listen
+}
+
+/// Whether the kernel gives only one of them its port: TLS runs over TCP.
+fn share_a_port(one: SipAddress, other: SipAddress) -> bool {
+    one.address == other.address
+        && one.address.port() != 0
+        && one.transport.is_reliable() == other.transport.is_reliable()
+}
+
+/// That TLS has a certificate where it listens, and listens where it has one.
+fn check_tls(
+    listen_item: &Item<'_>,
+    listen: &[(Item<'_>, SipAddress)],
+    tls: Option<&Item<'_>>,
+    findings: &mut Findings,
+) {
+    let mut over_tls = listen
+        .iter()
+        .filter(|(_, address)| address.transport == Transport::Tls);
+    match (over_tls.next(), tls) {
+        (Some((item, SipAddress { address, .. })), None) => {
+            let what = format!("tls:{address} needs a certificate and its key: set sip.tls");
+            findings.mistakes.push(item.finding(what));
+        }
+        (None, Some(tls)) => {
+            let name = listen_item.name();
+            let what = format!("{name} has no tls: address; the certificate is not used");
+            findings.warnings.push(tls.finding(what));
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// Reads the files as well: one that cannot be used is told now, not when the daemon starts.
+fn read_tls(item: &Item<'_>, findings: &mut Findings) -> Option<TlsConfig> {
+    let mut section = findings.keep(item.section())?;
+    let mut required = |key| {
+        let path = section.require(key).and_then(|item| item.readable_path());
+        findings.keep(path)
+    };
+    let (certificate, key_file) = (required("certificate"), required("key_file"));
+    let mut optional = |key| {
+        let path = section.take(key).map(|item| item.readable_path())?;
+        findings.keep(path)
+    };
+    let (client_ca_file, ca_file) = (optional("client_ca_file"), optional("ca_file"));
+    let authorities = section.take("client_ca_file");
+    let require_client_certificate = match section.take("require_client_certificate") {
+        Some(item) => {
+            let required = findings.keep(item.boolean()).unwrap_or_default();
+            if required && authorities.is_none() {
+                let what = "needs to know whose certificates are good: set client_ca_file";
+                findings.mistakes.push(item.finding(what));
+            }
+            required
+        }
+        None => authorities.is_some(),
+    };
+    let config = match (certificate, key_file) {
+        (Some(certificate), Some(key_file)) => Some(TlsConfig {
+            certificate,
+            key_file,
+            client_ca_file,
+            require_client_certificate,
+            ca_file,
+        }),
+        (Some(_) | None, _) => None,
+    };
+    if let Some(config) = &config
+        && let Err(error) = Tls::load(config)
+        && let Some(item) = section.take(error.key)
+    {
+        let what = format!("{} {}", error.path.display(), error.fault);
+        findings.mistakes.push(item.finding(what));
+    }
+    section.finish(findings);
+    config
 }
 
 fn read_advertise(section: &mut Section<'_>, findings: &mut Findings) -> Advertise {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use offhook_sip::endpoint::Transport;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../deploy/offhook.example.toml");
@@ -57,6 +59,13 @@ impl Folder {
         std::fs::write(&path, text).unwrap();
         path
     }
+
+    /// `tls/cert.pem`, valid for itself, with its key `tls/key.pem`.
+    fn write_certificate(&self) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        self.write("tls/cert.pem", &made.cert.pem());
+        self.write("tls/key.pem", &made.signing_key.serialize_pem());
+    }
 }
 
 impl Drop for Folder {
@@ -72,7 +81,13 @@ fn trunk(name: &str) -> TrunkName {
 #[test]
 fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
     let (config, warnings) = read(EXAMPLE).unwrap();
-    assert_eq!(config.sip.listen, ["127.0.0.1:5060".parse().unwrap()]);
+    let address = "127.0.0.1:5060".parse().unwrap();
+    let listen = [Transport::Udp, Transport::Tcp];
+    assert_eq!(
+        config.sip.listen,
+        listen.map(|transport| SipAddress { transport, address })
+    );
+    assert_eq!(config.sip.connection_idle.as_secs(), 600);
     assert_eq!(
         config.media.codecs,
         [CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma]
@@ -94,7 +109,6 @@ fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
         "limits.outbound_calls_per_minute",
         "media.codecs[1]",
         "records.database",
-        "sip.listen[1]",
         "trunk.carrier.address",
         "trunk.carrier.options_interval_s",
         "trunk.carrier.ring_timeout_s",
@@ -127,14 +141,10 @@ fn the_example_with_its_comments_taken_off_is_accepted_too() {
         toml = toml.replace(&commented, line);
     }
     let folder = Folder::new("uncommented");
-    for file in [
-        "carrier.password",
-        "ops.token",
-        "tls/cert.pem",
-        "tls/key.pem",
-    ] {
+    for file in ["carrier.password", "ops.token"] {
         folder.write(file, "secret");
     }
+    folder.write_certificate();
     let path = folder.write("offhook.toml", &toml);
     let (config, warnings) =
         Config::read(&Layers::file(path), &host()).unwrap_or_else(|found| panic!("{found}"));
@@ -411,6 +421,52 @@ fn a_key_or_password_file_that_cannot_be_read_is_a_mistake_although_nothing_uses
 }
 
 #[test]
+fn tls_listens_with_a_certificate_that_can_be_used_and_not_without_one() {
+    let without = "[sip]\nlisten = [\"tls:127.0.0.1:5061\"]";
+    assert_mistake(
+        without,
+        "sip.listen[0]: tls:127.0.0.1:5061 needs a certificate and its key: set sip.tls",
+    );
+    let folder = Folder::new("tls");
+    folder.write_certificate();
+    let read_with = |listen: &str, keys: &str| {
+        let tls = format!("certificate = \"tls/cert.pem\", {keys}");
+        let toml = format!("[sip]\nlisten = [{listen}]\ntls = {{ {tls} }}\n");
+        Config::read(&Layers::file(folder.write("offhook.toml", &toml)), &host())
+    };
+    let listening = |keys| read_with("\"tls:127.0.0.1:5061\"", keys);
+
+    let (config, _) = listening("key_file = \"tls/key.pem\"").unwrap();
+    let tls = config.sip.tls.unwrap();
+    assert!(tls.key_file.ends_with("tls/key.pem"));
+    assert!(!tls.require_client_certificate);
+    let keys = "key_file = \"tls/key.pem\", client_ca_file = \"tls/cert.pem\"";
+    let (config, _) = listening(keys).unwrap();
+    assert!(config.sip.tls.unwrap().require_client_certificate);
+
+    let mistake = |keys| listening(keys).unwrap_err().mistakes[0].to_string();
+    let said = mistake("key_file = \"tls/cert.pem\"");
+    assert!(said.contains("sip.tls.key_file: "), "{said}");
+    assert!(said.contains("cert.pem holds no private key"), "{said}");
+    let said = mistake("key_file = \"tls/key.pem\", require_client_certificate = true");
+    assert!(said.contains("set client_ca_file"), "{said}");
+
+    let (_, warnings) = read_with("\"udp:127.0.0.1:5060\"", "key_file = \"tls/key.pem\"").unwrap();
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.key == "sip.tls" && warning.what.contains("not used")),
+        "{warnings:?}"
+    );
+    let both = "\"tcp:127.0.0.1:5060\", \"tls:127.0.0.1:5060\"";
+    let found = read_with(both, "key_file = \"tls/key.pem\"").unwrap_err();
+    assert!(
+        found.to_string().contains("the port of another entry"),
+        "{found}"
+    );
+}
+
+#[test]
 fn addresses_that_far_ends_could_not_reach_are_mistakes() {
     assert_mistake(
         "[sip]\nlisten = [\"udp:0.0.0.0:5060\"]",
@@ -426,13 +482,16 @@ fn addresses_that_far_ends_could_not_reach_are_mistakes() {
         "second address of its family",
     );
     assert_mistake(
-        "[sip]\nlisten = [\"tcp:127.0.0.1:5060\"]",
-        "list at least one udp: address",
+        "[sip]\nlisten = [\"ws:127.0.0.1:5060\"]",
+        "list at least one udp:, tcp: or tls: address",
     );
-    assert_mistake(
-        "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"udp:127.0.0.1:5060\"]",
-        "listed twice",
-    );
+    for transport in ["udp", "tcp"] {
+        let entry = format!("\"{transport}:127.0.0.1:5060\"");
+        assert_mistake(
+            &format!("[sip]\nlisten = [{entry}, {entry}]"),
+            "listed twice",
+        );
+    }
     assert!(
         mistakes("[sip]\nlisten = [\"udp:0.0.0.0:5060\"]\nadvertise = [\"192.0.2.1\"]").is_empty()
     );

@@ -5,15 +5,39 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use offhook_media::leg::LegStatistics;
 use offhook_session::agent_session::EndReason;
-use offhook_sip::endpoint::EndpointStatistics;
+use offhook_sip::endpoint::{EndpointStatistics, Transport};
 
+use super::transports::Ending;
 use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
     ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
+    SIP_CONNECTIONS, SIP_CONNECTIONS_BEGUN, SIP_CONNECTIONS_ENDED, SIP_CONNECTIONS_REFUSED,
     SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS,
 };
 
-/// A datagram of somebody who may not speak to us.
+/// A connection was accepted, or is being opened.
+pub(super) fn connection_begun(transport: Transport, accepted: bool) {
+    let opener = if accepted { "them" } else { "us" };
+    counter!(SIP_CONNECTIONS_BEGUN, "transport" => transport.as_str(), "opener" => opener)
+        .increment(1);
+}
+
+/// A connection ended, or could not be had.
+pub(super) fn connection_ended(ending: &Ending) {
+    counter!(SIP_CONNECTIONS_ENDED, "reason" => ending.as_str()).increment(1);
+}
+
+/// A connection was closed because a limit was reached.
+pub(super) fn connection_refused(limit: &'static str) {
+    counter!(SIP_CONNECTIONS_REFUSED, "limit" => limit).increment(1);
+}
+
+/// How many connections are live.
+pub(super) fn connections_live(connections: usize) {
+    gauge!(SIP_CONNECTIONS).set(connections as f64);
+}
+
+/// A datagram or a connection of somebody who may not speak to us.
 pub(super) fn stranger_dropped() {
     counter!(SIP_DROPPED, "reason" => "stranger").increment(1);
 }

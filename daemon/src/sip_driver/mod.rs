@@ -1,12 +1,12 @@
 //! The signalling task: sockets around the SIP endpoint and the calls.
 //!
 //! One task owns the endpoint, every [`Call`](offhook_session::call::Call), the RTP ports and
-//! admission, so nothing here is shared or locked. It waits for any of: a datagram, a timer, a notice
+//! admission, so nothing here is shared or locked. It waits for any of: a message, a timer, a notice
 //! from a media thread, a request of a session's, a command; hands each to whom it concerns; and then
 //! carries out all that leaves the endpoint and the calls.
 //!
 //! ```text
-//! socket ─► gate (who may speak to us) ─► Endpoint ─► Event ─► Call ─► Output ─► Endpoint, media, session
+//! transports ─► gate (who may speak to us) ─► Endpoint ─► Event ─► Call ─► Output ─► Endpoint, media, session
 //! ```
 //!
 //! | queue | bound | when full |
@@ -14,13 +14,14 @@
 //! | notices of sessions | [`SESSION_NOTICE_QUEUE`] | the session's usher waits |
 //! | notices of media threads | [`NOTICE_QUEUE`] | see `media_driver` |
 //! | commands | [`COMMAND_QUEUE`] | the sender waits |
+//! | what connections bring, what is written to them | | see [`transports`] |
 
 mod audio;
 mod counting;
 mod ending;
 mod incoming;
 mod live_call;
-mod sockets;
+pub(crate) mod transports;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -34,7 +35,9 @@ use offhook_session::agent_session::{
 };
 use offhook_session::call::Output as CallOutput;
 use offhook_session::call::admission::{Admission, AdmissionLimits};
-use offhook_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output};
+use offhook_sip::endpoint::{
+    Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output, Transport,
+};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
@@ -45,9 +48,8 @@ use crate::random::Random;
 use crate::sessions::{SessionNotice, Sessions};
 use crate::telemetry::health::Heartbeat;
 
-pub(crate) use sockets::SipSockets;
-
 use live_call::LiveCall;
+use transports::{SendError, TransportEvent, Transports};
 
 /// How many notices of sessions may wait.
 pub const SESSION_NOTICE_QUEUE: usize = 4_096;
@@ -72,6 +74,8 @@ pub enum Command {
         /// How long live calls may go on.
         timeout: Duration,
     },
+    /// Read the files of `sip.tls` again; connections that are up go on with what they have.
+    ReloadCertificates,
 }
 
 /// What is left of a call.
@@ -90,7 +94,7 @@ pub struct FinishedCall {
 /// What the signalling task works with.
 pub(crate) struct Parts {
     pub(crate) config: Arc<Config>,
-    pub(crate) sockets: SipSockets,
+    pub(crate) transports: Transports,
     pub(crate) media: Arc<MediaThreads>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) directory: Arc<CallDirectory>,
@@ -105,7 +109,7 @@ pub(crate) struct Parts {
 /// The signalling task's state.
 pub(crate) struct Signalling {
     config: Arc<Config>,
-    sockets: SipSockets,
+    transports: Transports,
     endpoint: Endpoint,
     media: Arc<MediaThreads>,
     sessions: Arc<Sessions>,
@@ -146,7 +150,7 @@ impl Signalling {
             calls_per_second: parts.config.limits.calls_per_second,
         };
         let endpoint_config = EndpointConfig {
-            advertised: advertised(&parts.config, &parts.sockets),
+            advertised: advertised(&parts.config, &parts.transports),
             ..EndpointConfig::default()
         };
         let (session_notice_sender, session_notices) = mpsc::channel(SESSION_NOTICE_QUEUE);
@@ -155,7 +159,7 @@ impl Signalling {
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
             admission: Admission::new(limits, now),
             config: parts.config,
-            sockets: parts.sockets,
+            transports: parts.transports,
             media: parts.media,
             sessions: parts.sessions,
             directory: parts.directory,
@@ -184,7 +188,7 @@ impl Signalling {
         while !self.is_drained() {
             self.set_timer(timer.as_mut());
             tokio::select! {
-                () = self.sockets.readable() => self.read_sockets(),
+                () = self.transports.readable() => self.read_transports(),
                 _ = self.session_notices.recv_many(&mut session_notices, TURN) => {
                     for (call, notice) in session_notices.drain(..) {
                         self.handle_session(&call, notice);
@@ -209,6 +213,7 @@ impl Signalling {
                 counting::endpoint(&self.endpoint.statistics());
             }
         }
+        self.transports.finish().await;
     }
 
     fn set_timer(&self, timer: Pin<&mut Sleep>) {
@@ -223,22 +228,28 @@ impl Signalling {
         timer.reset(next.into());
     }
 
-    /// Hands every waiting datagram to the endpoint, if its sender may speak to us at all.
-    fn read_sockets(&mut self) {
+    /// Hands every waiting message to the endpoint, if its sender may speak to us at all. Who has a
+    /// connection may: strangers were sent away when it was accepted.
+    fn read_transports(&mut self) {
         let Self {
-            sockets,
+            transports,
             endpoint,
             config,
             ..
         } = self;
-        sockets.read(|flow, bytes| {
-            if config.trunk_for(flow.remote.ip()).is_some() {
-                counting::message_received();
-                endpoint.handle_datagram(flow, bytes, Instant::now());
-            } else {
+        transports.read(|event| match event {
+            TransportEvent::Message { flow, .. }
+                if flow.transport == Transport::Udp
+                    && config.trunk_for(flow.remote.ip()).is_none() =>
+            {
                 // No answer at all: a stranger does not learn that anybody lives here.
                 counting::stranger_dropped();
             }
+            TransportEvent::Message { flow, bytes } => {
+                counting::message_received();
+                endpoint.handle_datagram(flow, bytes, Instant::now());
+            }
+            TransportEvent::Closed(flow) => endpoint.handle_transport_error(flow, Instant::now()),
         });
     }
 
@@ -246,7 +257,7 @@ impl Signalling {
     fn carry_on(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => self.transmit(flow, &bytes),
+                Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 Output::Event(Event::Incoming { id, request, flow }) => {
                     self.incoming(id, &request, flow)
                 }
@@ -255,14 +266,15 @@ impl Signalling {
         }
     }
 
-    fn transmit(&mut self, flow: Flow, bytes: &[u8]) {
-        match self.sockets.send(flow, bytes) {
+    fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
+        match self.transports.send(flow, bytes) {
             Ok(()) => counting::message_sent(),
             // Lost, as on any network; whoever needs it sends again.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                counting::send_dropped()
+            Err(SendError::SocketFull) => counting::send_dropped(),
+            Err(error) => {
+                tracing::debug!(transport = flow.transport.as_str(), %error, "a message was not sent");
+                self.endpoint.handle_transport_error(flow, Instant::now());
             }
-            Err(_) => self.endpoint.handle_transport_error(flow, Instant::now()),
         }
     }
 
@@ -389,8 +401,21 @@ impl Signalling {
     fn handle_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Drain { timeout }) => self.begin_drain(timeout),
+            Some(Command::ReloadCertificates) => self.reload_certificates(),
             // Nobody is left who could command us: as if told to stop.
             None => self.begin_drain(Duration::ZERO),
+        }
+    }
+
+    /// Reads the files of `sip.tls` again. One that cannot be used changes nothing: calls go on with the
+    /// certificate there was.
+    fn reload_certificates(&mut self) {
+        let Some(tls) = &self.config.sip.tls else {
+            return;
+        };
+        match self.transports.reload(tls) {
+            Ok(()) => tracing::info!("certificates were read again; they are used from now on"),
+            Err(error) => tracing::error!(%error, "certificates stay as they were: sip.tls"),
         }
     }
 
@@ -436,14 +461,14 @@ impl Signalling {
     }
 }
 
-/// What Via and Contact say for each socket.
-fn advertised(config: &Config, sockets: &SipSockets) -> BTreeMap<SocketAddr, HostPort> {
+/// What Via and Contact say for each listening address, whatever is spoken there.
+fn advertised(config: &Config, transports: &Transports) -> BTreeMap<SocketAddr, HostPort> {
     let said = |local: SocketAddr| {
         SocketAddr::new(config.sip.advertise.address_for(local.ip()), local.port())
     };
-    sockets
+    transports
         .local_addresses()
-        .map(|local| (local, HostPort::from(said(local))))
+        .map(|(_, local)| (local, HostPort::from(said(local))))
         .collect()
 }
 

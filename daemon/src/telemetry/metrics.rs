@@ -18,6 +18,14 @@ pub const ANSWER_SECONDS: &str = "offhook_answer_seconds";
 pub const SIP_MESSAGES: &str = "offhook_sip_messages_total";
 /// SIP datagrams dropped, by `reason`.
 pub const SIP_DROPPED: &str = "offhook_sip_dropped_total";
+/// TCP and TLS connections that are live or being opened.
+pub const SIP_CONNECTIONS: &str = "offhook_sip_connections";
+/// Connections that began, by `transport` and `opener` (`them`, `us`).
+pub const SIP_CONNECTIONS_BEGUN: &str = "offhook_sip_connections_begun_total";
+/// Connections that ended, by `reason`.
+pub const SIP_CONNECTIONS_ENDED: &str = "offhook_sip_connections_ended_total";
+/// Connections that a limit closed, by `limit`.
+pub const SIP_CONNECTIONS_REFUSED: &str = "offhook_sip_connections_refused_total";
 /// RTP packets by `direction`.
 pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 /// RTP packets that never came.
@@ -91,6 +99,16 @@ fn describe() {
     describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "From the INVITE to our 200.");
     describe_counter!(SIP_MESSAGES, "SIP messages.");
     describe_counter!(SIP_DROPPED, "SIP datagrams dropped.");
+    describe_gauge!(
+        SIP_CONNECTIONS,
+        "TCP and TLS connections that are live or being opened."
+    );
+    describe_counter!(SIP_CONNECTIONS_BEGUN, "TCP and TLS connections that began.");
+    describe_counter!(SIP_CONNECTIONS_ENDED, "TCP and TLS connections that ended.");
+    describe_counter!(
+        SIP_CONNECTIONS_REFUSED,
+        "TCP and TLS connections that a limit closed."
+    );
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(SIP_RETRANSMISSIONS, "SIP messages that repeat one.");

@@ -35,12 +35,13 @@ impl Endpoint {
         }
     }
 
-    /// The transport could not deliver to `flow.remote` (for UDP, an ICMP error): requests that
-    /// wait for an answer from there fail now (RFC 3261 17.1.4 and 18.4). Responses and
-    /// established calls are left to their timers, because an ICMP error is easily forged and may
-    /// be about one lost route.
+    /// The transport could not deliver by `flow` (for UDP, an ICMP error; else the connection could not
+    /// be had, or is gone): requests that wait for an answer to what they sent by it fail now (RFC 3261
+    /// 17.1.4 and 18.4); those that another transport or another of our addresses carries do not.
+    /// Responses and established calls are left to their timers, because an ICMP error is easily forged
+    /// and may be about one lost route, and a far end that closes a quiet connection means no goodbye.
     pub fn handle_transport_error(&mut self, flow: Flow, now: Instant) {
-        for id in self.core.clients_awaiting(flow.remote) {
+        for id in self.core.clients_awaiting(flow) {
             let Some(transaction) = self.core.clients.get_mut(id) else {
                 continue;
             };

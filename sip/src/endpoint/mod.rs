@@ -80,8 +80,9 @@ impl Endpoint {
         self.core.timers.next_at()
     }
 
-    /// Takes what arrived on `flow`. Anything may arrive: what is no SIP message is counted and
-    /// dropped, what is a damaged request is refused.
+    /// Takes what arrived on `flow`: a datagram, or one whole message of a stream
+    /// ([`StreamFramer`](crate::message::StreamFramer) cuts it). Anything may arrive: what is no SIP
+    /// message is counted and dropped, what is a damaged request is refused.
     pub fn handle_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
         self.core.statistics.datagrams += 1;
         if self.core.outputs.len() >= self.core.config.limits.outputs {

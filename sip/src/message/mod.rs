@@ -1,7 +1,8 @@
 //! The wire layer: bytes to messages and back (RFC 3261 sections 7, 18.3, 19.1, 20 and 25).
 //!
 //! ```text
-//! datagram → parse (framing, unfolding, start line, headers, checks) → Message
+//! stream   → framing (where a message begins and ends) ┐
+//! datagram ────────────────────────────────────────────┴► parse (unfolding, start line, headers, checks) → Message
 //!            lexer ◄ host, parameters ◄ uri, via ◄ name_addr
 //! Message  → write (one buffer, Content-Length computed) → bytes
 //! ```
@@ -15,6 +16,7 @@
 
 mod cseq;
 mod fragment;
+mod framing;
 mod headers;
 mod host;
 mod lexer;
@@ -30,6 +32,7 @@ mod write;
 
 pub use cseq::CSeq;
 pub use fragment::{MESSAGE_SIPFRAG, fragment_of, status_in_fragment};
+pub use framing::{Frame, FramingError, StreamFramer};
 pub use headers::Headers;
 pub use host::Host;
 pub use lexer::Malformed;

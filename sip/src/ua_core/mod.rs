@@ -10,7 +10,6 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -53,8 +52,8 @@ pub(crate) struct Core {
     pub(crate) statistics: EndpointStatistics,
     pub(crate) clients: ClientTable,
     pub(crate) servers: ServerTable,
-    /// Client transactions without a final response, by where they were sent.
-    awaiting: BTreeSet<(SocketAddr, TransactionId)>,
+    /// Client transactions without a final response, by the path their request took.
+    awaiting: BTreeSet<(Flow, TransactionId)>,
     pub(crate) timers: TimerQueue,
     pub(crate) outputs: VecDeque<Output>,
     /// Which usage a request inside a dialog is for.
@@ -149,9 +148,9 @@ impl Core {
         };
         let (flow, terminated) = (transaction.flow, transaction.machine.is_terminated());
         if transaction.machine.awaits_final_response() {
-            self.awaiting.insert((flow.remote, id));
+            self.awaiting.insert((flow, id));
         } else {
-            self.awaiting.remove(&(flow.remote, id));
+            self.awaiting.remove(&(flow, id));
         }
         self.send_and_arm(flow, step, now, |timer| Alarm::Client(id, timer));
         if terminated {
@@ -173,7 +172,7 @@ impl Core {
     /// Drops a client transaction before its time.
     pub(crate) fn close_client(&mut self, id: TransactionId) {
         if let Some(closed) = self.clients.close(id) {
-            self.awaiting.remove(&(closed.flow.remote, id));
+            self.awaiting.remove(&(closed.flow, id));
         }
     }
 
@@ -182,9 +181,9 @@ impl Core {
         self.awaiting.len()
     }
 
-    /// The client transactions that wait for an answer from `remote`.
-    pub(crate) fn clients_awaiting(&self, remote: SocketAddr) -> Vec<TransactionId> {
-        let all = (remote, TransactionId::FIRST)..=(remote, TransactionId::LAST);
+    /// The client transactions that wait for an answer to what they sent by `flow`.
+    pub(crate) fn clients_awaiting(&self, flow: Flow) -> Vec<TransactionId> {
+        let all = (flow, TransactionId::FIRST)..=(flow, TransactionId::LAST);
         self.awaiting.range(all).map(|(_, id)| *id).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::endpoint::{EndCause, Event};
+use offhook_sip::endpoint::{EndCause, Event, Flow, Transport};
 
 use crate::{
     answering::{accepted, established, offered},
@@ -183,4 +183,18 @@ fn a_transport_error_leaves_an_established_call_alone() {
     world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
     world.expect_no_event();
     world.expect_silence();
+}
+
+#[test]
+fn a_transport_error_fails_only_what_that_transport_carries() {
+    let (mut world, _, id) = established("e13");
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    let tcp = Flow {
+        transport: Transport::Tcp,
+        ..world.flow
+    };
+    world.act(|endpoint, now| endpoint.handle_transport_error(tcp, now));
+    world.expect_no_event();
 }

@@ -110,6 +110,33 @@ impl<'a> Head<'a> {
     }
 }
 
+/// What Content-Length says in a whole head; `None` where there is none. Lines and names are those that
+/// [`Head::read`] reads, so that whoever cuts a stream and who reads the message agree on its end.
+///
+/// # Errors
+/// When it is no number, or stands there more than once with different ones.
+pub(in crate::message) fn stated_length(head: &[u8]) -> Result<Option<usize>, ParseErrorKind> {
+    let mut lines = Lines { rest: head };
+    // The start line.
+    lines.next();
+    let mut stated = None;
+    while let Some((line, _)) = lines.next() {
+        let named = split_line(line);
+        let value = unfold(named.map_or(line, |(_, value)| value), &mut lines);
+        let is_length =
+            named.is_some_and(|(name, _)| long_name(name).eq_ignore_ascii_case("Content-Length"));
+        if !is_length {
+            continue;
+        }
+        let length = parse_content_length(&text_of(value)).ok_or(ParseErrorKind::ContentLength)?;
+        if stated.is_some_and(|before| before != length) {
+            return Err(ParseErrorKind::ContentLength);
+        }
+        stated = Some(length);
+    }
+    Ok(stated)
+}
+
 /// Headers whose comma lists mean the same as a line each (RFC 3261 section 7.3.1), and which are
 /// worked on one by one. Others stay as written.
 fn is_split_header(name: &str) -> bool {

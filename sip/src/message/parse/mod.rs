@@ -16,6 +16,7 @@ mod lines;
 mod start_line;
 
 pub use error::{ParseError, ParseErrorKind};
+pub(super) use head::stated_length;
 
 use super::method::Method;
 use super::{Message, Request, Response};
@@ -31,7 +32,7 @@ pub const MAX_HEADERS: usize = 128;
 /// The longest header line, unfolded, in bytes.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// Reads one datagram. `Ok(None)` is a keep-alive: nothing but line breaks (RFC 5626 section 3.5.1)
+/// Reads one datagram, or one message cut from a stream. `Ok(None)` is a keep-alive: nothing but line breaks (RFC 5626 section 3.5.1)
 /// or NUL bytes, which some phones send instead.
 ///
 /// Without Content-Length the rest of the datagram is the body; bytes after the body are discarded

@@ -1,11 +1,12 @@
 //! The UDP sockets of the signalling task, read together.
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use offhook_sip::endpoint::{Flow, Transport};
 use tokio::net::UdpSocket;
+
+use super::SendError;
 
 /// The largest UDP payload there is.
 const DATAGRAM_BYTES: usize = 65_535;
@@ -15,53 +16,51 @@ const READ_BATCH: usize = 64;
 
 /// Every UDP socket that SIP listens on.
 #[derive(Debug)]
-pub(crate) struct SipSockets {
+pub(super) struct Datagrams {
     sockets: Vec<(UdpSocket, SocketAddr)>,
     buffer: Box<[u8]>,
 }
 
-impl SipSockets {
-    /// Takes over bound, non-blocking sockets.
+impl Datagrams {
+    pub(super) fn none() -> Self {
+        Self {
+            sockets: Vec::new(),
+            buffer: vec![0; DATAGRAM_BYTES].into_boxed_slice(),
+        }
+    }
+
+    /// Takes over a bound, non-blocking socket.
     ///
     /// # Errors
-    /// When the runtime cannot watch one.
-    pub(crate) fn new(bound: Vec<std::net::UdpSocket>) -> std::io::Result<Self> {
-        let mut sockets = Vec::with_capacity(bound.len());
-        for socket in bound {
-            let local = socket.local_addr()?;
-            let socket = UdpSocket::from_std(socket)?;
-            grow_receive_buffer(&socket);
-            sockets.push((socket, local));
-        }
-        Ok(Self {
-            sockets,
-            buffer: vec![0; DATAGRAM_BYTES].into_boxed_slice(),
-        })
+    /// When the runtime cannot watch it.
+    pub(super) fn add(&mut self, bound: std::net::UdpSocket) -> std::io::Result<()> {
+        let local = bound.local_addr()?;
+        let socket = UdpSocket::from_std(bound)?;
+        grow_receive_buffer(&socket);
+        self.sockets.push((socket, local));
+        Ok(())
     }
 
     /// The bound addresses.
-    pub(crate) fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    pub(super) fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.sockets.iter().map(|(_, local)| *local)
     }
 
-    /// Waits until a socket has something to read.
-    pub(crate) async fn readable(&self) {
-        poll_fn(|context| {
-            let ready = self
-                .sockets
-                .iter()
-                .any(|(socket, _)| socket.poll_recv_ready(context).is_ready());
-            if ready {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+    /// Whether a socket has something to read; if none has, whoever asks is woken when one does.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let ready = self
+            .sockets
+            .iter()
+            .any(|(socket, _)| socket.poll_recv_ready(context).is_ready());
+        if ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Hands over what waits, at most a batch from each socket.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(Flow, &[u8])) {
+    pub(super) fn read(&mut self, mut take: impl FnMut(Flow, &[u8])) {
         for (socket, local) in &self.sockets {
             for _ in 0..READ_BATCH {
                 match socket.try_recv_from(&mut self.buffer) {
@@ -85,15 +84,17 @@ impl SipSockets {
     /// retransmitted by its transaction, as on any lossy network.
     ///
     /// # Errors
-    /// The kernel's.
-    pub(crate) fn send(&self, flow: Flow, bytes: &[u8]) -> std::io::Result<()> {
-        let Some((socket, _)) = self.sockets.iter().find(|(_, local)| *local == flow.local) else {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::AddrNotAvailable,
-                "no such listening address",
-            ));
-        };
-        socket.try_send_to(bytes, flow.remote).map(|_| ())
+    /// See [`SendError`].
+    pub(super) fn send(&self, flow: Flow, bytes: &[u8]) -> Result<(), SendError> {
+        let socket = self.sockets.iter().find(|(_, local)| *local == flow.local);
+        let (socket, _) = socket.ok_or(SendError::NoListener)?;
+        match socket.try_send_to(bytes, flow.remote) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(SendError::SocketFull)
+            }
+            Err(error) => Err(SendError::Kernel(error)),
+        }
     }
 }
 

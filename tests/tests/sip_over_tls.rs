@@ -1,0 +1,259 @@
+//! SIP over TLS, with authorities made for the test: whom the daemon speaks with, and how its certificate is changed.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_tests::daemon::{Daemon, DaemonSetup};
+use offhook_tests::ports::PortBlock;
+use offhook_tests::scratch::Scratch;
+use offhook_tests::sip_text::{self, Caller};
+use offhook_tests::wait::wait_until;
+use offhook_tests::wire::{self, Wire};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// For what happens at once, on a busy machine.
+const PROMPTLY: Duration = Duration::from_secs(10);
+/// Who the daemon says it is.
+const NAME: &str = "edge.example.com";
+
+type TlsWire = Wire<StreamOwned<ClientConnection, TcpStream>>;
+
+/// An authority, and what it signs.
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate with its key.
+struct Identity {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let mut about = CertificateParams::new(Vec::new()).expect("no names");
+        about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        about.distinguished_name.push(DnType::CommonName, name);
+        let certificate = about.self_signed(&key).expect("a certificate");
+        Self {
+            certificate,
+            issuer: Issuer::new(about, key),
+        }
+    }
+
+    fn sign(&self, name: &str) -> Identity {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let about = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let certificate = about.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity { certificate, key }
+    }
+}
+
+/// The daemon's files, and a daemon with them.
+struct Files(Scratch);
+
+impl Files {
+    fn new() -> Self {
+        Self(Scratch::new("tls").expect("a folder"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.file(name);
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    fn write_identity(&self, identity: &Identity) {
+        self.write("edge.pem", &identity.certificate.pem());
+        self.write("edge.key", &identity.key.serialize_pem());
+    }
+
+    fn daemon(&self, more_keys: &str) -> Daemon {
+        let (certificate, key) = (self.0.file("edge.pem"), self.0.file("edge.key"));
+        let setup = DaemonSetup {
+            tls: Some(format!(
+                "{{ certificate = {certificate:?}, key_file = {key:?}{more_keys} }}"
+            )),
+            ..DaemonSetup::default()
+        };
+        Daemon::start(&setup).expect("a daemon")
+    }
+}
+
+/// Connects as somebody who believes `authority`; the handshake is made with the first message.
+fn connect(daemon: &Daemon, authority: &Authority, identity: Option<&Identity>) -> TlsWire {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(authority.certificate.der().clone())
+        .expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some(identity) => {
+            let chain: Vec<CertificateDer<'static>> = vec![identity.certificate.der().clone()];
+            let key = PrivatePkcs8KeyDer::from(identity.key.serialize_der());
+            config
+                .with_client_auth_cert(chain, PrivateKeyDer::Pkcs8(key))
+                .expect("a certificate")
+        }
+        None => config.with_no_client_auth(),
+    };
+    let name = ServerName::try_from(NAME).expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let stream = wire::connect(daemon.tls()).expect("a connection");
+    Wire::over(StreamOwned::new(session, stream), "TLS")
+}
+
+fn caller(daemon: &Daemon, call_id: &str) -> Caller {
+    let local: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+    Caller::new(local, daemon.tls(), "echo", call_id.to_owned())
+}
+
+/// Whether an OPTIONS is answered by this connection.
+fn is_served(daemon: &Daemon, wire: &mut TlsWire, call_id: &str) -> bool {
+    let answer = wire
+        .send(&caller(daemon, call_id).options())
+        .and_then(|()| wire.final_answer(call_id, "OPTIONS"));
+    match answer {
+        Ok(answer) => {
+            assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+            true
+        }
+        Err(error) => {
+            assert_ne!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn a_call_is_carried_over_tls() {
+    let (authority, files) = (Authority::new("one"), Files::new());
+    files.write_identity(&authority.sign(NAME));
+    let daemon = files.daemon("");
+    let ports = PortBlock::take(8).expect("ports");
+    let mut wire = connect(&daemon, &authority, None);
+    let mut caller = caller(&daemon, "secret");
+    let answer = wire.call(&mut caller, ports.address(2)).expect("an answer");
+    assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+    let here = format!("<sip:{};transport=tls>", daemon.tls());
+    assert_eq!(sip_text::header(&answer, "Contact"), Some(&*here));
+    wire.send(&caller.bye()).expect("sent");
+    let answer = wire.final_answer("secret", "BYE").expect("an answer");
+    assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+    assert!(!daemon.log().contains("PRIVATE KEY"));
+}
+
+#[test]
+fn where_certificates_are_required_only_those_of_the_right_authority_are_served() {
+    let (authority, others, files) = (Authority::new("one"), Authority::new("other"), Files::new());
+    files.write_identity(&authority.sign(NAME));
+    let known = files.write("callers.pem", &others.certificate.pem());
+    let daemon = files.daemon(&format!(
+        ", client_ca_file = {known:?}, require_client_certificate = true"
+    ));
+    let (right, wrong) = (others.sign("trunk"), authority.sign("trunk"));
+    for (identity, expected) in [(Some(&right), true), (Some(&wrong), false), (None, false)] {
+        let mut wire = connect(&daemon, &authority, identity);
+        assert_eq!(is_served(&daemon, &mut wire, "who"), expected);
+    }
+}
+
+#[test]
+fn where_certificates_may_be_shown_a_caller_without_one_is_served_and_one_with_a_wrong_one_is_not()
+{
+    let (authority, others, files) = (Authority::new("one"), Authority::new("other"), Files::new());
+    files.write_identity(&authority.sign(NAME));
+    let known = files.write("callers.pem", &others.certificate.pem());
+    let daemon = files.daemon(&format!(
+        ", client_ca_file = {known:?}, require_client_certificate = false"
+    ));
+    let wrong = authority.sign("trunk");
+    for (identity, expected) in [(None, true), (Some(&wrong), false)] {
+        let mut wire = connect(&daemon, &authority, identity);
+        assert_eq!(is_served(&daemon, &mut wire, "who"), expected);
+    }
+}
+
+#[test]
+fn a_new_certificate_is_shown_to_new_connections_while_old_ones_go_on() {
+    let (before, after, files) = (
+        Authority::new("before"),
+        Authority::new("after"),
+        Files::new(),
+    );
+    files.write_identity(&before.sign(NAME));
+    let mut daemon = files.daemon("");
+    let mut old = connect(&daemon, &before, None);
+    assert!(is_served(&daemon, &mut old, "old-1"));
+
+    files.write("edge.key", "damaged");
+    daemon.signal(libc::SIGHUP);
+    let refused = wait_until("a refusal", PROMPTLY, || {
+        daemon
+            .log()
+            .contains("certificates stay as they were")
+            .then_some(())
+    });
+    refused.expect("a refusal");
+    assert!(is_served(
+        &daemon,
+        &mut connect(&daemon, &before, None),
+        "kept"
+    ));
+
+    files.write_identity(&after.sign(NAME));
+    daemon.signal(libc::SIGHUP);
+    let read = wait_until("certificates", PROMPTLY, || {
+        daemon
+            .log()
+            .contains("certificates were read again")
+            .then_some(())
+    });
+    read.expect("certificates");
+    assert!(is_served(
+        &daemon,
+        &mut connect(&daemon, &after, None),
+        "new"
+    ));
+    assert!(!is_served(
+        &daemon,
+        &mut connect(&daemon, &before, None),
+        "late"
+    ));
+    assert!(is_served(&daemon, &mut old, "old-2"));
+}
+
+#[test]
+fn a_connection_that_does_not_agree_on_tls_is_closed() {
+    let (authority, files) = (Authority::new("one"), Files::new());
+    files.write_identity(&authority.sign(NAME));
+    let daemon = files.daemon("");
+    let mut plain = Wire::over(wire::connect(daemon.tls()).expect("a connection"), "TLS");
+    plain
+        .send(&caller(&daemon, "plain").options())
+        .expect("sent");
+    // By an alert, or without one, and never with SIP.
+    assert!(plain.receive().is_err());
+    // Says nothing at all: closed at the deadline of the handshake.
+    let silent = wire::connect(daemon.tls()).expect("a connection");
+    silent.set_read_timeout(Some(PROMPTLY)).expect("a deadline");
+    assert!(matches!(
+        Wire::over(silent, "TLS").closed_in_silence(),
+        Ok(true)
+    ));
+    let mut wire = connect(&daemon, &authority, None);
+    assert!(is_served(&daemon, &mut wire, "next"));
+}
