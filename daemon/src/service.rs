@@ -28,11 +28,13 @@ use crate::sip_driver::{
 };
 use crate::speech_worker::{SpeechConfig, SpeechWorker};
 use crate::telemetry::Telemetry;
-use crate::telemetry::health::Health;
+use crate::telemetry::health::{Health, NotStarted};
 use crate::telemetry::service_manager::{ServiceManager, Watchdog};
 
 /// A signalling task that has not come round for so long stands still; it comes round every second.
 const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
+/// How long the loops may take to begin; they take a millisecond. Beyond, something is wrong with the machine.
+const FIRST_BEATS: Duration = Duration::from_secs(10);
 /// What a stop may take beyond the drain: last goodbyes, last writes.
 const STOPPING_EXTRA: Duration = Duration::from_secs(30);
 /// How often the media threads' counters are published.
@@ -48,6 +50,9 @@ pub enum ServiceError {
     /// The runtime, a thread, a socket or a signal handler could not be had.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+    /// A loop that must turn does not.
+    #[error("cannot start: {0}")]
+    NotStarted(#[from] NotStarted),
     /// An agent cannot take calls.
     #[error(transparent)]
     Agent(#[from] AgentUnusable),
@@ -69,7 +74,7 @@ pub fn run(
     telemetry: &Telemetry,
 ) -> Result<(), ServiceError> {
     runtime()?.block_on(async {
-        let service = Service::start(config, listeners, telemetry, None)?;
+        let service = Service::start(config, listeners, telemetry, None).await?;
         service.until_told_to_stop().await
     })
 }
@@ -102,12 +107,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts everything and reports readiness. What is left of each call when it is over goes to
+    /// Starts everything, sees that it turns, and reports readiness. What is left of each call when it is over goes to
     /// `finished`, where somebody wants it; what finds no room there is dropped.
     ///
     /// # Errors
     /// See [`ServiceError`]; nothing is left running then.
-    pub fn start(
+    pub async fn start(
         config: Config,
         listeners: Listeners,
         telemetry: &Telemetry,
@@ -157,27 +162,46 @@ impl Service {
             let _ = control_stopped.await;
         }));
 
-        let manager = ServiceManager::default();
-        let watchdog = manager
-            .start_watchdog(Arc::clone(&health))
-            .map_err(ServiceError::Start)?;
-        let service = Self {
+        let mut service = Self {
             counting: tokio::spawn(publish_counters(Arc::clone(&media))),
             warming: tokio::spawn(warm_prompts(Arc::clone(&config), providers)),
             signalling: tokio::spawn(signalling.run()),
             config,
             health,
-            manager,
-            _watchdog: watchdog,
+            manager: ServiceManager::default(),
+            _watchdog: None,
             media,
             recordings,
             commands,
             stop_control,
             control,
         };
-        service.manager.ready("answering calls");
+        if let Err(error) = service.report_ready().await {
+            service.give_up();
+            return Err(error);
+        }
         tracing::info!(control = %control_address, media_threads = threads, "ready");
         Ok(service)
+    }
+
+    /// Tells the service manager that calls are answered, once they are: a loop that has not begun would
+    /// be taken for one that hangs, and `/readyz` would contradict us.
+    async fn report_ready(&mut self) -> Result<(), ServiceError> {
+        self.health.wait_for_first_beats(FIRST_BEATS).await?;
+        self._watchdog = self
+            .manager
+            .start_watchdog(Arc::clone(&self.health))
+            .map_err(ServiceError::Start)?;
+        self.manager.ready("answering calls");
+        Ok(())
+    }
+
+    /// Ends what was started and never took a call. A thread that hangs is left behind.
+    fn give_up(self) {
+        for task in [&self.signalling, &self.counting, &self.warming] {
+            task.abort();
+        }
+        self.control.abort();
     }
 
     /// Runs until SIGTERM, SIGINT or a failure, then drains.

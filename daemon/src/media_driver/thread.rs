@@ -67,6 +67,8 @@ impl Thread {
 
     /// Runs until told to stop.
     pub(super) fn run(mut self) {
+        // Before the first wait: until then the daemon is not ready.
+        self.heartbeat.beat(Instant::now());
         loop {
             if !self.run_idle() || !self.run_ticking() {
                 return;
@@ -365,6 +367,19 @@ mod tests {
         far_ends
             .each_ref()
             .map(|far_end| std::iter::from_fn(|| far_end.recv(&mut [0; 1_500]).ok()).count())
+    }
+
+    #[test]
+    fn a_thread_shows_that_it_lives_before_it_waits_for_anything() {
+        let health = Health::new(Instant::now());
+        let heartbeat = health.watch("media-test", Duration::from_secs(60));
+        let (commands, receiver) = crossbeam_channel::bounded(1);
+        commands.send(ThreadCommand::Stop).expect("room for one");
+        let counters = Arc::new(ThreadCounters::default());
+        Thread::new(receiver, mpsc::channel(1).0, counters, heartbeat)
+            .expect("epoll")
+            .run();
+        assert_eq!(health.stalled(Instant::now()), []);
     }
 
     #[test]

@@ -181,6 +181,8 @@ impl Signalling {
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut session_notices = Vec::with_capacity(TURN);
         let mut notices = Vec::with_capacity(TURN);
+        // Before the first wait: until then the daemon is not ready.
+        self.heartbeat.beat(Instant::now());
         while !self.is_drained() {
             self.set_timer(timer.as_mut());
             tokio::select! {
