@@ -200,6 +200,22 @@ async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_who_keys_only_the_terminator_is_wrong_and_not_silent() {
+    let script = [2_000, 9_000, 16_000].map(|at_ms| Act::Presses(at_ms, '#'));
+    let call = call(COLLECT, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    let asked_again = agent
+        .iter()
+        .filter(|line| *line == "Sorry, I did not understand that.");
+    assert_eq!(asked_again.count(), 2, "{agent:?}");
+    assert!(
+        !agent.contains(&"Are you still there?".to_owned()),
+        "{agent:?}"
+    );
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_keys_nothing_at_all_is_let_go() {
     let mut call = call(COLLECT, providers(None), &[]).await;
     assert_eq!(end(&mut call).await, EndCause::CallerSilent);
