@@ -379,8 +379,8 @@ impl Signalling {
                     self.on_call(&call, |live| live.call.hang_up(EndCause::Fault.into()));
                 }
             }
-            MediaNotice::Closed(leg, state) => {
-                counting::leg_closed(&state.statistics());
+            MediaNotice::Closed(leg, state, span) => {
+                span.in_scope(|| counting::leg_closed(&state.statistics()));
                 if let Some(port) = self.closing_ports.remove(&leg) {
                     self.ports.give_back(port, Instant::now());
                 }
