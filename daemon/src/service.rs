@@ -155,6 +155,7 @@ impl Service {
             health: Arc::clone(&health),
             calls: directory,
             metrics: telemetry.metrics.clone(),
+            names: config.control.names.as_slice().into(),
         };
         let (stop_control, control_stopped) = oneshot::channel::<()>();
         let control = tokio::spawn(control.serve(listeners.control, async {
