@@ -35,8 +35,6 @@ use crate::telemetry::service_manager::{ServiceManager, Watchdog};
 const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
 /// How long the loops may take to begin; they take a millisecond. Beyond, something is wrong with the machine.
 const FIRST_BEATS: Duration = Duration::from_secs(10);
-/// What a stop may take beyond the drain: last goodbyes, last writes.
-const STOPPING_EXTRA: Duration = Duration::from_secs(30);
 /// How often the media threads' counters are published.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -242,10 +240,12 @@ impl Service {
     pub async fn stop(self) -> Result<(), ServiceError> {
         let timeout = self.config.drain.timeout;
         self.health.start_draining();
-        self.manager.stopping("draining", timeout + STOPPING_EXTRA);
-        // A full queue empties within a turn; a task that is gone has nothing to drain.
-        let _ = self.commands.send(Command::Drain { timeout }).await;
-        let signalling = self.signalling.await;
+        let drained = async {
+            // A full queue empties within a turn; a task that is gone has nothing to drain.
+            let _ = self.commands.send(Command::Drain { timeout }).await;
+            self.signalling.await
+        };
+        let signalling = self.manager.while_stopping("draining", drained).await;
         self.counting.abort();
         self.warming.abort();
         // These block, for a tick and for a write; nothing else runs any more that could mind.
