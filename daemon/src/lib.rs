@@ -11,6 +11,7 @@ pub mod demo;
 pub mod descriptor_limit;
 pub mod listeners;
 pub mod media_driver;
+mod prompt_warming;
 mod random;
 pub mod recordings;
 pub mod service;

@@ -5,7 +5,6 @@
 //!                └─► until_told_to_stop ─► stop: drain, then end each of them
 //! ```
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use crate::control::{CallDirectory, Control};
 use crate::descriptor_limit;
 use crate::listeners::Listeners;
 use crate::media_driver::{MediaThreads, count_threads};
+use crate::prompt_warming::warm_prompts;
 use crate::random::Random;
 use crate::recordings::Recordings;
 use crate::sessions::{AgentUnusable, Sessions};
@@ -304,34 +304,6 @@ fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> 
         .transpose()
         .map_err(ServiceError::Start)?;
     Ok(started.map(Arc::new))
-}
-
-/// Has the fixed texts of every flow synthesised, one after the other, so that they never hold up a call
-/// by more than one of them. A voice that is not there is named now, not by the first caller.
-async fn warm_prompts(config: Arc<Config>, providers: Providers) {
-    let Some(voice) = &providers.voice else {
-        return;
-    };
-    let rates: BTreeSet<u32> = config
-        .media
-        .codecs
-        .iter()
-        .map(|codec| codec.sample_rate_hz())
-        .collect();
-    for (name, agent) in &config.agents {
-        let AgentKind::Flow { flow, .. } = &agent.kind else {
-            continue;
-        };
-        for text in flow.fixed_texts() {
-            for rate_hz in &rates {
-                if let Err(error) = providers.prompts.warm(voice, text, *rate_hz).await {
-                    tracing::warn!(agent = %name, %error, "the agent's texts cannot be spoken at present");
-                    return;
-                }
-            }
-        }
-        tracing::debug!(agent = %name, "the agent's fixed texts are ready");
-    }
 }
 
 /// Publishes what the media threads counted, once a second.
