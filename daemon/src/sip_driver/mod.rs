@@ -59,6 +59,9 @@ pub const COMMAND_QUEUE: usize = 64;
 /// How long hung-up calls get for their goodbye on the wire and their agent's `on_exit` when the drain
 /// deadline has passed.
 const LAST_GOODBYES: Duration = Duration::from_secs(7);
+/// How long the end of a drain waits for a BYE that comes again, because our answer to it was lost: by then it
+/// was repeated three times (RFC 3261 section 17.1.2.2: after 0.5, 1 and 2 s more).
+const LAST_REPETITIONS: Duration = Duration::from_secs(4);
 /// How many waiting messages of one queue are taken before the others get their turn.
 const TURN: usize = 256;
 /// How often the task shows that it lives, when nothing else wakes it.
@@ -129,6 +132,8 @@ pub(crate) struct Signalling {
     /// When the endpoint's figures are published again.
     next_count: Instant,
     drain: Option<Drain>,
+    /// When a far end last hung up.
+    last_bye: Option<Instant>,
 }
 
 /// A drain in progress.
@@ -173,6 +178,7 @@ impl Signalling {
             heartbeat: parts.heartbeat,
             next_count: now,
             drain: None,
+            last_bye: None,
         }
     }
 
@@ -183,7 +189,7 @@ impl Signalling {
         let mut notices = Vec::with_capacity(TURN);
         // Before the first wait: until then the daemon is not ready.
         self.heartbeat.beat(Instant::now());
-        while !self.is_drained() {
+        while !self.is_drained(Instant::now()) {
             self.set_timer(timer.as_mut());
             tokio::select! {
                 () = self.sockets.readable() => self.read_sockets(),
@@ -218,6 +224,7 @@ impl Signalling {
         let next = [
             self.endpoint.poll_timeout(),
             self.drain.map(|drain| drain.deadline),
+            self.drain.and(self.repetitions_end()),
         ]
         .into_iter()
         .flatten()
@@ -433,8 +440,20 @@ impl Signalling {
         self.carry_on();
     }
 
-    fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.calls.is_empty()
+    /// No call is left, and nobody may still ask for our answer to their BYE.
+    fn is_drained(&self, now: Instant) -> bool {
+        let Some(drain) = self.drain else {
+            return false;
+        };
+        let awaits_repetitions = !drain.hung_up
+            && now < drain.deadline
+            && self.repetitions_end().is_some_and(|end| now < end)
+            && self.endpoint.statistics().transactions > 0;
+        self.calls.is_empty() && !awaits_repetitions
+    }
+
+    fn repetitions_end(&self) -> Option<Instant> {
+        Some(self.last_bye? + LAST_REPETITIONS)
     }
 }
 
