@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
+//!  http                                           a page
 //!  daemon, sipp, baresip                          the programs under test and the real peers
 //!  phone, voice                                   one call by hand: its SIP, and its audio
 //!  load                                           N calls at once, measured from outside
@@ -14,6 +15,7 @@
 pub mod baresip;
 pub mod child;
 pub mod daemon;
+pub mod http;
 pub mod load;
 pub mod mutation;
 pub mod phone;
