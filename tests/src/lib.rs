@@ -5,8 +5,8 @@
 //! itself. Three layers, each usable without the next:
 //!
 //! ```text
-//!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
-//!  http                                           a page
+//!  machine, process_gauge                         what the machine can tell
+//!  ports, scratch, wait, child, http              what it lends, and how to ask
 //!  daemon, sipp, baresip                          the programs under test and the real peers
 //!  phone, voice                                   one call by hand: its SIP, and its audio
 //!  load                                           N calls at once, measured from outside
@@ -17,6 +17,7 @@ pub mod child;
 pub mod daemon;
 pub mod http;
 pub mod load;
+pub mod machine;
 pub mod mutation;
 pub mod phone;
 pub mod ports;
