@@ -1,12 +1,12 @@
 # The commands of this project. `make run` and `make test` work on a fresh Debian machine with Rust.
 
-.PHONY: run build test bench audit require-build require-speech require-test
+.PHONY: run build test bench load audit require-build require-speech require-test
 
 # Where rustup puts its programs, for shells that were opened before it was installed. In front, since Debian's own
 # Rust, where it is there too, is too old.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# Arguments for the demo or the bench, as in: make run ARGS="--listen 192.0.2.1"
+# Arguments for the demo, the bench or the load, as in: make run ARGS="--listen 192.0.2.1"
 ARGS =
 
 # Builds, and starts a demo that can be called at once.
@@ -30,6 +30,11 @@ test: require-build require-test
 bench: require-build require-test
 	cargo build --release --workspace --bins --locked
 	cargo run --quiet --release --locked --package offhook-tests --bin bench -- $(ARGS)
+
+# SIPp's own caller at 1,000 calls a second, 10,000 in all; ARGS="CALLS CALLS_PER_SECOND" for others.
+load: require-build require-test
+	cargo build --release --workspace --bins --locked
+	cargo run --quiet --release --locked --package offhook-tests --bin sipp_load -- $(ARGS)
 
 # Dependencies: bans, licences, sources. Needs the network and cargo-deny.
 audit:

@@ -12,6 +12,7 @@ pub mod descriptor_limit;
 pub mod dns;
 pub mod listeners;
 pub mod media_driver;
+mod prompt_warming;
 mod random;
 pub mod recordings;
 pub mod service;

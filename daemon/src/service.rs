@@ -5,7 +5,6 @@
 //!                └─► until_told_to_stop ─► stop: drain, then end each of them
 //! ```
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use crate::control::{CallDirectory, Control};
 use crate::descriptor_limit;
 use crate::listeners::Listeners;
 use crate::media_driver::{MediaThreads, count_threads};
+use crate::prompt_warming::warm_prompts;
 use crate::random::Random;
 use crate::recordings::Recordings;
 use crate::sessions::{AgentUnusable, Sessions};
@@ -29,14 +29,14 @@ use crate::sip_driver::transports::{
 use crate::sip_driver::{COMMAND_QUEUE, Command, FinishedCall, NOTICE_QUEUE, Parts, Signalling};
 use crate::speech_worker::{SpeechConfig, SpeechWorker};
 use crate::telemetry::Telemetry;
-use crate::telemetry::health::Health;
+use crate::telemetry::health::{Health, NotStarted};
 use crate::telemetry::service_manager::{ServiceManager, Watchdog};
 use crate::tls::{Tls, TlsError};
 
 /// A signalling task that has not come round for so long stands still; it comes round every second.
 const LONGEST_SIGNALLING_TURN: Duration = Duration::from_secs(3);
-/// What a stop may take beyond the drain: last goodbyes, last writes.
-const STOPPING_EXTRA: Duration = Duration::from_secs(30);
+/// How long the loops may take to begin; they take a millisecond. Beyond, something is wrong with the machine.
+const FIRST_BEATS: Duration = Duration::from_secs(10);
 /// How often the media threads' counters are published.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -50,6 +50,9 @@ pub enum ServiceError {
     /// The runtime, a thread, a socket or a signal handler could not be had.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
+    /// A loop that must turn does not.
+    #[error("cannot start: {0}")]
+    NotStarted(#[from] NotStarted),
     /// An agent cannot take calls.
     #[error(transparent)]
     Agent(#[from] AgentUnusable),
@@ -74,7 +77,7 @@ pub fn run(
     telemetry: &Telemetry,
 ) -> Result<(), ServiceError> {
     runtime()?.block_on(async {
-        let service = Service::start(config, listeners, telemetry, None)?;
+        let service = Service::start(config, listeners, telemetry, None).await?;
         service.until_told_to_stop().await
     })
 }
@@ -107,12 +110,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts everything and reports readiness. What is left of each call when it is over goes to
+    /// Starts everything, sees that it turns, and reports readiness. What is left of each call when it is over goes to
     /// `finished`, where somebody wants it; what finds no room there is dropped.
     ///
     /// # Errors
     /// See [`ServiceError`]; nothing is left running then.
-    pub fn start(
+    pub async fn start(
         config: Config,
         listeners: Listeners,
         telemetry: &Telemetry,
@@ -157,6 +160,7 @@ impl Service {
             health: Arc::clone(&health),
             calls: directory,
             metrics: telemetry.metrics.clone(),
+            names: config.control.names.as_slice().into(),
         };
         let (stop_control, control_stopped) = oneshot::channel::<()>();
         let control = tokio::spawn(control.serve(listeners.control, async {
@@ -164,27 +168,46 @@ impl Service {
             let _ = control_stopped.await;
         }));
 
-        let manager = ServiceManager::default();
-        let watchdog = manager
-            .start_watchdog(Arc::clone(&health))
-            .map_err(ServiceError::Start)?;
-        let service = Self {
+        let mut service = Self {
             counting: tokio::spawn(publish_counters(Arc::clone(&media))),
             warming: tokio::spawn(warm_prompts(Arc::clone(&config), providers)),
             signalling: tokio::spawn(signalling.run()),
             config,
             health,
-            manager,
-            _watchdog: watchdog,
+            manager: ServiceManager::default(),
+            _watchdog: None,
             media,
             recordings,
             commands,
             stop_control,
             control,
         };
-        service.manager.ready("answering calls");
+        if let Err(error) = service.report_ready().await {
+            service.give_up();
+            return Err(error);
+        }
         tracing::info!(control = %control_address, media_threads = threads, "ready");
         Ok(service)
+    }
+
+    /// Tells the service manager that calls are answered, once they are: a loop that has not begun would
+    /// be taken for one that hangs, and `/readyz` would contradict us.
+    async fn report_ready(&mut self) -> Result<(), ServiceError> {
+        self.health.wait_for_first_beats(FIRST_BEATS).await?;
+        self._watchdog = self
+            .manager
+            .start_watchdog(Arc::clone(&self.health))
+            .map_err(ServiceError::Start)?;
+        self.manager.ready("answering calls");
+        Ok(())
+    }
+
+    /// Ends what was started and never took a call. A thread that hangs is left behind.
+    fn give_up(self) {
+        for task in [&self.signalling, &self.counting, &self.warming] {
+            task.abort();
+        }
+        self.control.abort();
     }
 
     /// Runs until SIGTERM, SIGINT or a failure, then drains.
@@ -226,10 +249,12 @@ impl Service {
     pub async fn stop(self) -> Result<(), ServiceError> {
         let timeout = self.config.drain.timeout;
         self.health.start_draining();
-        self.manager.stopping("draining", timeout + STOPPING_EXTRA);
-        // A full queue empties within a turn; a task that is gone has nothing to drain.
-        let _ = self.commands.send(Command::Drain { timeout }).await;
-        let signalling = self.signalling.await;
+        let drained = async {
+            // A full queue empties within a turn; a task that is gone has nothing to drain.
+            let _ = self.commands.send(Command::Drain { timeout }).await;
+            self.signalling.await
+        };
+        let signalling = self.manager.while_stopping("draining", drained).await;
         self.counting.abort();
         self.warming.abort();
         // These block, for a tick and for a write; nothing else runs any more that could mind.
@@ -302,34 +327,6 @@ fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> 
         .transpose()
         .map_err(ServiceError::Start)?;
     Ok(started.map(Arc::new))
-}
-
-/// Has the fixed texts of every flow synthesised, one after the other, so that they never hold up a call
-/// by more than one of them. A voice that is not there is named now, not by the first caller.
-async fn warm_prompts(config: Arc<Config>, providers: Providers) {
-    let Some(voice) = &providers.voice else {
-        return;
-    };
-    let rates: BTreeSet<u32> = config
-        .media
-        .codecs
-        .iter()
-        .map(|codec| codec.sample_rate_hz())
-        .collect();
-    for (name, agent) in &config.agents {
-        let AgentKind::Flow { flow, .. } = &agent.kind else {
-            continue;
-        };
-        for text in flow.fixed_texts() {
-            for rate_hz in &rates {
-                if let Err(error) = providers.prompts.warm(voice, text, *rate_hz).await {
-                    tracing::warn!(agent = %name, %error, "the agent's texts cannot be spoken at present");
-                    return;
-                }
-            }
-        }
-        tracing::debug!(agent = %name, "the agent's fixed texts are ready");
-    }
 }
 
 /// Publishes what the media threads counted, once a second.

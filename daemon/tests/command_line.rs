@@ -1,7 +1,8 @@
 //! The program as an operator and the service manager meet it: exit codes, messages, signals.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -238,42 +239,94 @@ fn run_names_a_taken_port_and_exits_with_3() {
     );
 }
 
-#[test]
-fn the_service_manager_hears_ready_and_stopping_and_sigterm_ends_with_0() {
-    let folder = Folder::new("notify");
-    let file = folder.write("offhook.toml", own_ports());
-    let manager = UnixDatagram::bind(folder.0.join("notify")).unwrap();
-    manager.set_read_timeout(Some(DEADLINE)).unwrap();
-    let hears = |expected: &str| {
+/// The service manager's end of its socket.
+struct ServiceManager {
+    socket: UnixDatagram,
+    folder: Folder,
+}
+
+impl ServiceManager {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let socket = UnixDatagram::bind(folder.0.join("notify")).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        Self { socket, folder }
+    }
+
+    /// Runs the program under this service manager, which wants to hear of it five times a second.
+    fn run(&self, stderr: Stdio) -> Running {
+        let file = self.folder.write("offhook.toml", own_ports());
+        let child = offhook()
+            .args(["run", "--config"])
+            .arg(&file)
+            .env("NOTIFY_SOCKET", self.folder.0.join("notify"))
+            .env("WATCHDOG_USEC", "200000")
+            .stdin(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+
+    /// Waits for a message with the line `expected`.
+    fn hears(&self, expected: &str) {
         let mut datagram = [0; 1024];
         loop {
-            let length = manager
+            let length = self
+                .socket
                 .recv(&mut datagram)
                 .unwrap_or_else(|error| panic!("no {expected}: {error}"));
-            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            let text = String::from_utf8_lossy(&datagram[..length]);
             if text.lines().any(|line| line == expected) {
-                return text;
+                return;
             }
         }
-    };
+    }
+}
 
-    let child = offhook()
-        .args(["run", "--config"])
-        .arg(&file)
-        .env("NOTIFY_SOCKET", folder.0.join("notify"))
-        .env("WATCHDOG_USEC", "200000")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut running = Running(child);
-    hears("READY=1");
-    hears("WATCHDOG=1");
+#[test]
+fn the_service_manager_hears_ready_and_stopping_and_sigterm_ends_with_0() {
+    let manager = ServiceManager::new("notify");
+    let mut running = manager.run(Stdio::null());
+    manager.hears("READY=1");
+    manager.hears("WATCHDOG=1");
     // Heard and survived: the daemon goes on feeding.
     running.signal(libc::SIGHUP);
-    hears("WATCHDOG=1");
-    hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
     running.signal(libc::SIGTERM);
-    hears("STOPPING=1");
+    manager.hears("STOPPING=1");
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn when_the_service_manager_hears_ready_readyz_says_so_too_and_the_watchdog_found_nothing() {
+    let manager = ServiceManager::new("ready");
+    let mut running = manager.run(Stdio::piped());
+    manager.hears("READY=1");
+    let log = BufReader::new(running.0.stderr.take().unwrap());
+    let mut before = Vec::new();
+    let control = before_deadline(running.0.id(), || {
+        log.lines().map_while(Result::ok).find_map(|line| {
+            let control = line.split_once("control=");
+            let address = control.map(|(_, rest)| rest.split(' ').next().unwrap().to_owned());
+            before.push(line);
+            address
+        })
+    });
+    let control = control.unwrap_or_else(|| panic!("no address in {before:#?}"));
+    let mut stream = TcpStream::connect(control).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        !before.iter().any(|line| line.contains("not fed")),
+        "{before:#?}"
+    );
+    running.signal(libc::SIGTERM);
     assert_eq!(running.exit_code(), Some(0));
 }

@@ -5,8 +5,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_media::control::Digit;
 use offhook_session::agent::AudioByRate;
-use offhook_session::agent_session::{CallRequest, EndCause, Providers, Speaker, Transcript};
+use offhook_session::agent_session::{
+    CallEvent, CallRequest, EndCause, Providers, SessionEvent, Speaker, Transcript,
+};
 use offhook_session::flow::{Flow, FlowAgent};
 use offhook_session::provider::Audio;
 use support::{Act, Call, Recogniser, config, providers};
@@ -186,6 +189,42 @@ async fn keys_pressed_in_one_go_reach_the_steps_they_are_meant_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_pressed_on_the_way_to_a_collection_and_to_its_retry_are_collected_and_masked() {
+    let flow = format!(
+        "{}\n[step.menu]\nsay = \"Say number.\"\nexpect = [{{ phrases = [\"number\"], then = \"number\" }}]\n",
+        COLLECT
+            .replace("start = \"number\"", "start = \"menu\"")
+            .replace("max = 8", "max = 8, sensitive = true")
+            .replace("You keyed {number}.", "Thank you.")
+    );
+    let recogniser = Recogniser::answering(&[Some("number")]);
+    let script = [Act::Speaks(2_000, 2_600)];
+    let mut call = call(&flow, providers(Some(recogniser)), &script).await;
+    let (mut events, keys) = (call.session.subscribe(), call.call_events.clone());
+    // Woken before the agent's callback runs: it has the words and did nothing about them yet. The first
+    // string is too short, and the second follows it without a breath.
+    tokio::spawn(async move {
+        while !matches!(events.recv().await, Ok(SessionEvent::UserTurn { .. })) {}
+        for key in "1#407#".chars() {
+            let digit = Digit::from_char(key).unwrap();
+            keys.send(CallEvent::Digit(digit)).await.unwrap();
+        }
+    });
+    let cause = end(&mut call).await;
+    let shown = call
+        .drain_events()
+        .into_iter()
+        .filter(|event| matches!(event, SessionEvent::Digit { digit: Some(_), .. }));
+    assert_eq!(shown.count(), 0);
+    let report = call.task.await.unwrap();
+    assert_eq!(
+        lines(&report.transcript, Speaker::Caller),
+        ["number", "\u{2022}", "\u{2022}\u{2022}\u{2022}"]
+    );
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
     // The prompt lasts 1.5 s; a digit 4.5 s after its end is still in time.
     let script = [
@@ -197,6 +236,22 @@ async fn a_caller_who_keys_nothing_has_the_whole_silence_after_the_prompt() {
     let call = call(COLLECT, providers(None), &script).await;
     let (_, agent) = whole(call).await;
     assert!(agent.contains(&"You keyed 4 0 7.".to_owned()), "{agent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_keys_only_the_terminator_is_wrong_and_not_silent() {
+    let script = [2_000, 9_000, 16_000].map(|at_ms| Act::Presses(at_ms, '#'));
+    let call = call(COLLECT, providers(None), &script).await;
+    let (cause, agent) = whole(call).await;
+    let asked_again = agent
+        .iter()
+        .filter(|line| *line == "Sorry, I did not understand that.");
+    assert_eq!(asked_again.count(), 2, "{agent:?}");
+    assert!(
+        !agent.contains(&"Are you still there?".to_owned()),
+        "{agent:?}"
+    );
+    assert_eq!(cause, EndCause::AgentHungUp);
 }
 
 #[tokio::test(start_paused = true)]

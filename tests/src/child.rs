@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::wait::wait_until;
 
 /// How long a program may take to leave after SIGTERM before it is killed: longer than the drain of tests' daemons (two
-/// seconds) and what the daemon gives its last goodbyes after it (five).
+/// seconds) and what the daemon gives its last goodbyes after it (seven).
 const LEAVING: Duration = Duration::from_secs(12);
 
 /// A running program that does not outlive this value, nor the thread that started it.

@@ -1,8 +1,7 @@
 //! The daemon as an operator runs it: its own binary, a configuration file in a folder of its own, its own ports, ready
 //! when `/readyz` says so, ended by SIGTERM.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use crate::child::Program;
+use crate::http;
 use crate::ports::PortBlock;
 use crate::process_gauge::ProcessGauge;
 use crate::scratch::Scratch;
@@ -179,7 +179,7 @@ impl Daemon {
     /// # Errors
     /// When the server does not answer 200.
     pub fn page(&self, path: &str) -> Result<String, String> {
-        match http_get(self.control, path) {
+        match http::get(self.control, path) {
             Ok((200, body)) => Ok(body),
             Ok((status, body)) => Err(format!("{path} gave {status}: {body}")),
             Err(error) => Err(format!("{path}: {error}")),
@@ -188,7 +188,7 @@ impl Daemon {
 
     /// The status its HTTP server gives for a page; `None` when it does not answer.
     pub fn page_status(&self, path: &str) -> Option<u16> {
-        http_status(self.control, path)
+        http::status(self.control, path)
     }
 
     /// The processes among its children that have a library loaded whose file name contains `library`: how a
@@ -249,7 +249,7 @@ fn launch(
         .map_err(|error| error.to_string())?;
     let ready = wait_until("readiness of offhook", READY, || match program.ended() {
         Some(status) => Some(Err(format!("offhook ended early ({status})"))),
-        None => (http_status(control, "/readyz") == Some(200)).then_some(Ok(())),
+        None => (http::status(control, "/readyz") == Some(200)).then_some(Ok(())),
     });
     ready
         .and_then(|outcome| outcome)
@@ -356,29 +356,4 @@ fn build() -> Result<PathBuf, String> {
             String::from_utf8_lossy(&built.stderr)
         )),
     }
-}
-
-fn http_status(server: SocketAddr, path: &str) -> Option<u16> {
-    http_get(server, path).ok().map(|(status, _)| status)
-}
-
-/// One GET over a connection of its own.
-fn http_get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    let patience = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&server, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
-    let status = head
-        .split_ascii_whitespace()
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
 }

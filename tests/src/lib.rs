@@ -5,7 +5,8 @@
 //! itself. Three layers, each usable without the next:
 //!
 //! ```text
-//!  process_gauge, ports, scratch, wait, child     what the machine can tell and lend
+//!  machine, process_gauge                         what the machine can tell
+//!  ports, scratch, wait, child, http              what it lends, and how to ask
 //!  daemon, sipp, baresip                          the programs under test and the real peers
 //!  dns_server                                     the names that a test makes up
 //!  phone, wire, voice                             one call by hand: its SIP, and its audio
@@ -16,7 +17,9 @@ pub mod baresip;
 pub mod child;
 pub mod daemon;
 pub mod dns_server;
+pub mod http;
 pub mod load;
+pub mod machine;
 pub mod mutation;
 pub mod phone;
 pub mod ports;

@@ -75,6 +75,24 @@ fn a_live_call_goes_on_through_a_drain_while_a_new_one_is_503_with_retry_after()
 }
 
 #[test]
+fn a_bye_whose_answer_was_lost_is_answered_again_before_the_daemon_ends() {
+    let mut daemon = daemon_with_drain(60);
+    let mut phone = live_call(&daemon, "live");
+    begin_drain(&mut daemon);
+    // The second time as after a lost answer: the same bytes, when the call is over already.
+    for _ in 0..2 {
+        let answer = phone.hang_up().expect("an answer");
+        assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+        let over = wait_until("the end of the call", PROMPTLY, || {
+            daemon.log().contains("call ended").then_some(())
+        });
+        assert!(over.is_ok(), "{}", daemon.log());
+    }
+    let (status, log) = daemon.wait(PROMPTLY).expect("the daemon ends");
+    assert!(status.success(), "{status}: {log}");
+}
+
+#[test]
 fn at_the_deadline_a_live_call_is_hung_up_with_bye() {
     let mut daemon = daemon_with_drain(1);
     let phone = live_call(&daemon, "live");

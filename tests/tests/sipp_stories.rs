@@ -40,11 +40,24 @@ fn an_ordinary_call_is_answered_by_echo_and_by_play() {
 }
 
 #[test]
-fn sipps_own_caller_is_answered() {
-    let daemon = Daemon::start(&DaemonSetup::default()).expect("a daemon");
-    let mut run = SippRun::story("", daemon.sip(), "echo");
-    run.scenario = "builtin:uac".to_owned();
-    run.run().expect("a run of SIPp").assert_all(1);
+fn sipps_own_caller_is_answered_by_every_agent() {
+    let setup = DaemonSetup {
+        front_desk: true,
+        ..DaemonSetup::default()
+    };
+    let daemon = Daemon::start(&setup).expect("a daemon");
+    for agent in ["echo", "play", "front-desk"] {
+        let run = SippRun {
+            scenario: "builtin:uac".to_owned(),
+            calls: 10,
+            calls_per_second: 20,
+            // Long enough that the agent is at work when the BYE comes.
+            more: ["-d", "500"].map(str::to_owned).to_vec(),
+            ..SippRun::story("", daemon.sip(), agent)
+        };
+        run.run().expect("a run of SIPp").assert_all(10);
+    }
+    next_call_works(&daemon);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn without_speech_libraries_echo_answers_and_the_front_desk_ends_its_call_with_a
     let daemon = Daemon::start(&DaemonSetup {
         front_desk: true,
         environment: vec![("LD_LIBRARY_PATH", libraries.path().display().to_string())],
+        log: "warn",
         ..DaemonSetup::default()
     })
     .expect("a daemon");
@@ -102,6 +103,12 @@ fn without_speech_libraries_echo_answers_and_the_front_desk_ends_its_call_with_a
     }
     assert!(
         log.contains("prompts keep failing: the call is ended with a tone"),
+        "{log}"
+    );
+    // Also where the call's own lines are kept back, and the line names no id by itself.
+    let failed = log.lines().find(|line| line.contains("a provider failed"));
+    assert!(
+        failed.is_some_and(|line| line.contains("call{call_id=")),
         "{log}"
     );
 

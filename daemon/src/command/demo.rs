@@ -95,6 +95,7 @@ fn call(ready: Ready) -> Exit {
             runtime.block_on(async {
                 let (sender, mut finished) = mpsc::channel(FINISHED_CALLS);
                 let service = Service::start(config, listeners, &telemetry, Some(sender))
+                    .await
                     .map_err(|error| error.to_string())?;
                 println!(
                     "A recorded caller calls sip:front-desk@{target}; this takes about a minute."

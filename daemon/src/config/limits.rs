@@ -67,6 +67,8 @@ pub(super) fn read_drain(mut section: Section<'_>, findings: &mut Findings) -> D
 pub struct ControlConfig {
     /// The TCP address of the HTTP listener; port 0 asks for any.
     pub listen: SocketAddr,
+    /// The names it is asked for by; addresses and localhost go without saying.
+    pub names: Vec<String>,
 }
 
 /// `None` when the address is wrong.
@@ -81,6 +83,10 @@ pub(super) fn read_control(
                 .map_err(|_| "should be ADDRESS:PORT, as 127.0.0.1:8060")
         }))
     });
+    let names = section
+        .take("names")
+        .map(|item| item.parse_list(findings, parse_host_name))
+        .unwrap_or_default();
     let tokens = section.take("tokens");
     if let Some(tokens) = &tokens {
         for token in findings.keep(tokens.list()).unwrap_or_default() {
@@ -115,7 +121,21 @@ pub(super) fn read_control(
         }
     }
     section.finish(findings);
-    listen.map(|listen| ControlConfig { listen })
+    listen.map(|listen| ControlConfig {
+        listen,
+        names: names.into_iter().map(|(_, name)| name).collect(),
+    })
+}
+
+fn parse_host_name(text: &str) -> Result<String, &'static str> {
+    let holds_well = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if holds_well && !text.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("should be a host name without a port, as offhook.example.net")
+    }
 }
 
 pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) -> Option<PathBuf> {

@@ -394,6 +394,18 @@ fn a_protection_that_is_not_built_is_refused_when_it_is_demanded() {
 }
 
 #[test]
+fn the_control_address_has_the_names_it_is_given() {
+    let control = "[control]\nlisten = \"127.0.0.1:8060\"\n";
+    let names = format!("{control}names = [\"offhook.example.net\", \"desk\"]\n");
+    let (config, _) = read(&names).unwrap();
+    assert_eq!(config.control.names, ["offhook.example.net", "desk"]);
+    assert_mistake(
+        &format!("{control}names = [\"desk:8060\"]\n"),
+        "without a port",
+    );
+}
+
+#[test]
 fn a_key_or_password_file_that_cannot_be_read_is_a_mistake_although_nothing_uses_it_yet() {
     let folder = Folder::new("keys");
     let folder = folder.0.display();

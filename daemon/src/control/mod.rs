@@ -9,9 +9,11 @@
 //! | `/` | a page that lists them |
 //!
 //! Everything is for reading; whoever reaches the listener may read it, so it listens on loopback
-//! unless the configuration says otherwise.
+//! unless the configuration says otherwise, and answers only by names that are its own.
 
 mod call_directory;
+mod connections;
+mod host;
 
 use std::future::Future;
 use std::io;
@@ -59,13 +61,15 @@ pub struct Control {
     pub calls: Arc<CallDirectory>,
     /// The metrics.
     pub metrics: Metrics,
+    /// The names it is reached by, besides addresses and localhost.
+    pub names: Arc<[String]>,
 }
 
 impl Control {
     /// Answers requests on `listener` until `stop` is done; requests that began before are finished.
     ///
     /// # Errors
-    /// When the listener fails as a whole.
+    /// When the runtime cannot watch the listener.
     pub async fn serve(
         self,
         listener: std::net::TcpListener,
@@ -80,14 +84,15 @@ impl Control {
                 metrics.upkeep();
             }
         };
-        let server = axum::serve(listener, self.router()).with_graceful_shutdown(stop);
         tokio::select! {
-            result = server => result,
-            () = upkeep => Ok(()),
+            () = connections::serve(listener, self.router(), stop) => {}
+            () = upkeep => {}
         }
+        Ok(())
     }
 
     fn router(self) -> Router {
+        let check_host = middleware::from_fn_with_state(Arc::clone(&self.names), host::check);
         Router::new()
             .route(
                 "/",
@@ -110,6 +115,7 @@ impl Control {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/v1/calls", get(list_calls))
+            .layer(check_host)
             .layer(middleware::map_response(
                 |response: axum::response::Response| async { (HEADERS, response) },
             ))

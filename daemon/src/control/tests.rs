@@ -22,6 +22,7 @@ fn start() -> Running {
         health: Arc::new(Health::new(Instant::now())),
         calls: Arc::default(),
         metrics: Metrics::unconnected(),
+        names: Arc::new(["offhook.example.net".to_owned()]),
     };
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
@@ -39,14 +40,19 @@ fn start() -> Running {
 impl Running {
     /// The status line with the headers, and the body.
     async fn get(&self, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let response = self.ask(&request).await.unwrap();
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), body.to_owned())
+    }
+
+    /// All that is answered to a request before the connection is closed.
+    async fn ask(&self, request: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
+        Ok(response)
     }
 }
 
@@ -120,4 +126,74 @@ async fn metrics_are_prometheus_text_and_a_stop_ends_the_listener() {
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     running.stop.send(()).unwrap();
     running.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_another_host_learns_nothing_of_the_calls() {
+    let running = start();
+    running.control.calls.insert(call("c-1", Instant::now()));
+    for (target, host, status) in [
+        ("/v1/calls", "Host: localhost\r\n", "200"),
+        ("/v1/calls", "Host: 127.0.0.1:8060\r\n", "200"),
+        ("/v1/calls", "Host: offhook.example.net\r\n", "200"),
+        ("/v1/calls", "Host: evil.example\r\n", "421"),
+        (
+            "/v1/calls",
+            "Host: localhost\r\nHost: evil.example\r\n",
+            "421",
+        ),
+        ("http://evil.example/v1/calls", "Host: localhost\r\n", "421"),
+        ("/", "Host: evil.example:8060\r\n", "421"),
+    ] {
+        let response = running
+            .ask(&format!("GET {target} HTTP/1.1\r\n{host}\r\n"))
+            .await
+            .unwrap();
+        assert_eq!(response.split(' ').nth(1), Some(status), "{target} {host}");
+        let shows_the_call = response.contains("c-1");
+        assert_eq!(shows_the_call, status == "200", "{target} {host}");
+    }
+    let probe = running.ask("GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    assert!(probe.starts_with("HTTP/1.0 200"), "{probe}");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_and_there_is_room_again_when_one_ends() {
+    let running = start();
+    let mut held = Vec::new();
+    for _ in 0..connections::CONNECTIONS {
+        held.push(TcpStream::connect(running.address).await.unwrap());
+    }
+    let mut too_many = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(too_many.read(&mut [0]).await.unwrap(), 0);
+
+    held.pop();
+    let served = async {
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        // Until the end of the other was noticed, this one is closed too.
+        while !running
+            .ask(request)
+            .await
+            .is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_request_is_not_waited_for() {
+    let running = start();
+    let began = tokio::time::Instant::now();
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: loc")
+        .await
+        .unwrap();
+    // An end or a reset: what was asked by halves is thrown away.
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+    assert!(began.elapsed() >= connections::REQUEST_TIME);
 }

@@ -40,6 +40,7 @@ use offhook_media::leg::Leg;
 use offhook_media::sdp::Negotiated;
 use offhook_session::agent_session::{LegCommands, LegQueueFull};
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{MEDIA_LATE_TICKS, RTP_PACKETS, RTP_SEND_FAILURES};
@@ -60,9 +61,9 @@ const LONGEST_TURN: Duration = Duration::from_secs(3);
 pub enum MediaNotice {
     /// The leg's session did not take its events, or the leg itself failed; the call should be ended.
     Stalled(LegId),
-    /// The leg is off the thread. It comes back whole, so that its memory is freed elsewhere and its
-    /// last figures can be read; its socket is closed.
-    Closed(LegId, Box<Leg>),
+    /// The leg is off the thread. It comes back whole, with its span, so that its memory is freed elsewhere
+    /// and its last figures can be read; its socket is closed.
+    Closed(LegId, Box<Leg>, Span),
 }
 
 /// A leg ready to be handed to a media thread.
@@ -74,6 +75,8 @@ pub struct NewLeg {
     pub socket: RtpSocket,
     /// Where its events go.
     pub events: mpsc::Sender<LegEvent>,
+    /// Carries its call's id into what is logged about it.
+    pub span: Span,
 }
 
 /// What a media thread is told.

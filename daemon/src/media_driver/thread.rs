@@ -67,6 +67,8 @@ impl Thread {
 
     /// Runs until told to stop.
     pub(super) fn run(mut self) {
+        // Before the first wait: until then the daemon is not ready.
+        self.heartbeat.beat(Instant::now());
         loop {
             if !self.run_idle() || !self.run_ticking() {
                 return;
@@ -181,6 +183,7 @@ impl Thread {
                     // The call agrees to nothing that a leg cannot do, so this is out of memory.
                     let outcome = seat.new.leg.renegotiate(&agreed, Instant::now());
                     outcome.map_err(|error| {
+                        let _in_call = seat.new.span.enter();
                         tracing::error!(%error, "a leg could not be re-negotiated");
                         EndCall
                     })
@@ -189,8 +192,8 @@ impl Thread {
             ThreadCommand::Close(id) => {
                 if let Some(seat) = self.seats.remove(id) {
                     self.counters.legs.fetch_sub(1, Ordering::Relaxed);
-                    self.unsent_notices
-                        .push(MediaNotice::Closed(id, seat.new.leg));
+                    let NewLeg { leg, span, .. } = seat.new;
+                    self.unsent_notices.push(MediaNotice::Closed(id, leg, span));
                 }
             }
             ThreadCommand::Stop => return false,
@@ -200,6 +203,7 @@ impl Thread {
 
     fn open(&mut self, id: LegId, new: NewLeg) {
         if let Err(error) = self.ready.add(&new.socket, id.as_token()) {
+            let _in_call = new.span.enter();
             tracing::error!(%error, "a leg's socket could not be watched; its call is ended");
             self.unsent_notices.push(MediaNotice::Stalled(id));
         }
@@ -248,6 +252,7 @@ impl Seat {
         }
         // What the panic left half done is the seat's own and is not looked at again.
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            let _in_call = self.new.span.enter();
             tracing::error!("a leg failed; its call is ended");
             self.condition = Condition::Failed;
             Err(EndCall)
@@ -306,10 +311,12 @@ mod tests {
     use offhook_media::mixer::BusBounds;
     use offhook_media::sdp::Direction;
     use offhook_media::sender::StreamStart;
+    use offhook_session::agent_session::CALL_SPANS;
 
     use super::*;
     use crate::media_driver::RtpSocket;
     use crate::telemetry::health::Health;
+    use crate::telemetry::tests::logged;
 
     /// A thread that the test runs itself, its notices, and the far ends of its two legs.
     fn thread_with_two_legs() -> (
@@ -348,6 +355,7 @@ mod tests {
                     leg: Box::new(Leg::new(config, Instant::now()).expect("a leg")),
                     socket: RtpSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port"),
                     events: mpsc::channel(8).0,
+                    span: tracing::error_span!(target: CALL_SPANS, "call", call_id = %id.as_token()),
                 },
             );
             far_end
@@ -365,6 +373,19 @@ mod tests {
         far_ends
             .each_ref()
             .map(|far_end| std::iter::from_fn(|| far_end.recv(&mut [0; 1_500]).ok()).count())
+    }
+
+    #[test]
+    fn a_thread_shows_that_it_lives_before_it_waits_for_anything() {
+        let health = Health::new(Instant::now());
+        let heartbeat = health.watch("media-test", Duration::from_secs(60));
+        let (commands, receiver) = crossbeam_channel::bounded(1);
+        commands.send(ThreadCommand::Stop).expect("room for one");
+        let counters = Arc::new(ThreadCounters::default());
+        Thread::new(receiver, mpsc::channel(1).0, counters, heartbeat)
+            .expect("epoll")
+            .run();
+        assert_eq!(health.stalled(Instant::now()), []);
     }
 
     #[test]
@@ -403,11 +424,20 @@ mod tests {
         while let Ok(notice) = heard.try_recv() {
             notices.push(match notice {
                 MediaNotice::Stalled(id) => ("stalled", id),
-                MediaNotice::Closed(id, _) => ("closed", id),
+                MediaNotice::Closed(id, ..) => ("closed", id),
             });
         }
         notices.sort_by_key(|(what, _)| std::cmp::Reverse(*what));
         assert_eq!(notices, [("stalled", failing), ("closed", failing)]);
         assert_eq!(packets_in_40_ms(&mut thread, &far_ends)[1], 2);
+    }
+    #[test]
+    fn what_is_logged_of_a_leg_names_its_call() {
+        let log = logged("error", || {
+            let (mut thread, _heard, [_, failing], _far_ends) = thread_with_two_legs();
+            thread.attempt(failing, |_| panic!("as a test wants it"));
+        });
+        assert!(log.contains("call{call_id=1}"), "{log}");
+        assert!(log.contains("a leg failed"), "{log}");
     }
 }

@@ -40,6 +40,7 @@ impl Signalling {
             leg,
             socket,
             events,
+            span: live.span.clone(),
         }) {
             Ok(line) => line,
             Err(error) => {

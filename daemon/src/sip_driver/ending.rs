@@ -1,5 +1,7 @@
 //! A call that is over: its places are free again, and what is left of it is told.
 
+use std::time::Instant;
+
 use offhook_session::agent_session::{CallId, EndCause, EndReason};
 
 use super::live_call::LiveCall;
@@ -13,6 +15,9 @@ impl Signalling {
             return;
         };
         self.call_by_invite.remove(&live.call.invite());
+        if reason.cause == EndCause::FarEndHungUp {
+            self.last_bye = Some(Instant::now());
+        }
         self.admission.release();
         self.directory.remove(id.as_str());
         counting::call_ended(&live.trunk, &live.agent, reason);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
-use offhook_session::agent_session::{CallFacts, CallId, Direction};
+use offhook_session::agent_session::{CALL_SPANS, CallFacts, CallId, Direction};
 use offhook_session::call::admission::Refusal;
 use offhook_session::call::{Call, LegSettings, Provision};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::{Flow, InviteId};
 use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode, Uri};
-use tracing::info_span;
+use tracing::error_span;
 
 use super::live_call::{Audio, LiveCall};
 use super::{Signalling, counting};
@@ -106,7 +106,9 @@ impl Signalling {
     ) {
         let Destination { trunk, agent } = destination;
         let id = CallId::new(format!("{:016x}", self.random.next_u64()));
-        let span = info_span!("call", call_id = %id, trunk = %trunk, agent = %agent);
+        let span = error_span!(
+            target: CALL_SPANS, "call", call_id = %id, trunk = %trunk, agent = %agent
+        );
         let _in_call = span.clone().entered();
         let facts = CallFacts {
             call_id: id.clone(),

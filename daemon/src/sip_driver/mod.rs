@@ -61,6 +61,9 @@ pub const COMMAND_QUEUE: usize = 64;
 /// How long hung-up calls get for their goodbye on the wire and their agent's `on_exit` when the drain
 /// deadline has passed.
 const LAST_GOODBYES: Duration = Duration::from_secs(7);
+/// How long the end of a drain waits for a BYE that comes again, because our answer to it was lost: by then it
+/// was repeated three times (RFC 3261 section 17.1.2.2: after 0.5, 1 and 2 s more).
+const LAST_REPETITIONS: Duration = Duration::from_secs(4);
 /// How many waiting messages of one queue are taken before the others get their turn.
 const TURN: usize = 256;
 /// How often the task shows that it lives, when nothing else wakes it.
@@ -133,6 +136,8 @@ pub(crate) struct Signalling {
     /// When the endpoint's figures are published again.
     next_count: Instant,
     drain: Option<Drain>,
+    /// When a far end last hung up.
+    last_bye: Option<Instant>,
 }
 
 /// A drain in progress.
@@ -177,6 +182,7 @@ impl Signalling {
             heartbeat: parts.heartbeat,
             next_count: now,
             drain: None,
+            last_bye: None,
         }
     }
 
@@ -185,7 +191,9 @@ impl Signalling {
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut session_notices = Vec::with_capacity(TURN);
         let mut notices = Vec::with_capacity(TURN);
-        while !self.is_drained() {
+        // Before the first wait: until then the daemon is not ready.
+        self.heartbeat.beat(Instant::now());
+        while !self.is_drained(Instant::now()) {
             self.set_timer(timer.as_mut());
             tokio::select! {
                 () = self.transports.readable() => self.read_transports(),
@@ -221,6 +229,7 @@ impl Signalling {
         let next = [
             self.endpoint.poll_timeout(),
             self.drain.map(|drain| drain.deadline),
+            self.drain.and(self.repetitions_end()),
         ]
         .into_iter()
         .flatten()
@@ -389,8 +398,8 @@ impl Signalling {
                     self.on_call(&call, |live| live.call.hang_up(EndCause::Fault.into()));
                 }
             }
-            MediaNotice::Closed(leg, state) => {
-                counting::leg_closed(&state.statistics());
+            MediaNotice::Closed(leg, state, span) => {
+                span.in_scope(|| counting::leg_closed(&state.statistics()));
                 if let Some(port) = self.closing_ports.remove(&leg) {
                     self.ports.give_back(port, Instant::now());
                 }
@@ -456,8 +465,20 @@ impl Signalling {
         self.carry_on();
     }
 
-    fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.calls.is_empty()
+    /// No call is left, and nobody may still ask for our answer to their BYE.
+    fn is_drained(&self, now: Instant) -> bool {
+        let Some(drain) = self.drain else {
+            return false;
+        };
+        let awaits_repetitions = !drain.hung_up
+            && now < drain.deadline
+            && self.repetitions_end().is_some_and(|end| now < end)
+            && self.endpoint.statistics().transactions > 0;
+        self.calls.is_empty() && !awaits_repetitions
+    }
+
+    fn repetitions_end(&self) -> Option<Instant> {
+        Some(self.last_bye? + LAST_REPETITIONS)
     }
 }
 

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How often it is looked whether the loops have begun: they do within a millisecond.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
+
 /// The sign of life of one loop.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
@@ -62,6 +65,14 @@ impl fmt::Display for Unhealthy {
             Self::Draining => f.write_str("draining: live calls end, new ones are refused"),
         }
     }
+}
+
+/// Loops that did not begin to turn in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not started within {} s: {}", .deadline.as_secs(), .loops.join(", "))]
+pub struct NotStarted {
+    loops: Vec<String>,
+    deadline: Duration,
 }
 
 /// What is known of every loop.
@@ -136,6 +147,34 @@ impl Health {
         unhealthy.collect()
     }
 
+    /// Waits until every loop that is watched has begun to turn.
+    ///
+    /// # Errors
+    /// Those that have not when `deadline` has passed.
+    pub async fn wait_for_first_beats(&self, deadline: Duration) -> Result<(), NotStarted> {
+        let began = tokio::time::Instant::now();
+        let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+        loop {
+            looks.tick().await;
+            let loops = self.not_started();
+            if loops.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() >= deadline {
+                return Err(NotStarted { loops, deadline });
+            }
+        }
+    }
+
+    fn not_started(&self) -> Vec<String> {
+        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        loops
+            .iter()
+            .filter(|watched| watched.heartbeat.last.load(Ordering::Relaxed) == 0)
+            .map(|watched| watched.name.clone())
+            .collect()
+    }
+
     /// Everything that speaks against sending a call here; a load balancer's question.
     #[must_use]
     pub fn unready(&self, now: Instant) -> Vec<Unhealthy> {
@@ -171,6 +210,30 @@ mod tests {
         assert_eq!(stalled.to_string(), "signalling stands still for 2.0 s");
         signalling.beat(late);
         assert_eq!(health.stalled(late), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_beats_are_waited_for_and_who_never_beats_is_named() {
+        let start = Instant::now();
+        let health = Health::new(start);
+        let heartbeats = ["signalling", "media-0", "media-1"].map(|name| health.watch(name, TURN));
+        heartbeats[1].beat(start);
+        let error = health.wait_for_first_beats(TURN).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "not started within 2 s: signalling, media-1"
+        );
+
+        let late = async {
+            tokio::time::sleep(TURN / 2).await;
+            heartbeats
+                .iter()
+                .for_each(|heartbeat| heartbeat.beat(start));
+        };
+        assert_eq!(
+            tokio::join!(health.wait_for_first_beats(TURN), late).0,
+            Ok(())
+        );
     }
 
     #[test]

@@ -9,7 +9,9 @@ pub mod service_manager;
 
 use std::time::Duration;
 
+use offhook_session::agent_session::CALL_SPANS;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -33,7 +35,7 @@ pub enum StartError {
         /// Which variable.
         name: &'static str,
         /// What is wrong with it.
-        error: tracing_subscriber::filter::ParseError,
+        error: ParseError,
     },
     /// Somebody else started it before.
     #[error("telemetry was started twice")]
@@ -63,8 +65,8 @@ impl Telemetry {
             .into_iter()
             .find_map(|name| Some((name, std::env::var(name).ok()?)));
         let filter = match given {
-            Some((name, filter)) => {
-                EnvFilter::try_new(filter).map_err(|error| StartError::Filter { name, error })?
+            Some((name, text)) => {
+                filter(&text).map_err(|error| StartError::Filter { name, error })?
             }
             None => EnvFilter::new("info"),
         };
@@ -93,6 +95,72 @@ impl Telemetry {
     }
 }
 
+/// What is logged: what `text` says, and every call's id with it.
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let call_spans = format!("{CALL_SPANS}=error").parse();
+    Ok(EnvFilter::try_new(text)?.add_directive(call_spans?))
+}
+
 fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What `events` log when the variable says `text`.
+    pub(crate) fn logged(text: &str, events: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false);
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(text).unwrap())
+            .with(lines);
+        tracing::subscriber::with_default(subscriber, events);
+        let written = kept.0.lock().unwrap().clone();
+        String::from_utf8(written).unwrap()
+    }
+
+    #[test]
+    fn a_line_about_a_call_carries_its_id_whatever_is_filtered() {
+        // The last two say nothing of the spans, whose target is another.
+        for text in [
+            "info",
+            "warn",
+            "error",
+            "offhook::telemetry=warn",
+            "off,offhook::telemetry=error",
+        ] {
+            let log = logged(text, || {
+                let call = tracing::error_span!(target: CALL_SPANS, "call", call_id = "c-1");
+                call.in_scope(|| {
+                    tracing::error!("it failed");
+                    tracing::debug!("not asked for");
+                });
+            });
+            assert!(log.contains("call{call_id=\"c-1\"}"), "{text}: {log}");
+            assert_eq!(log.lines().count(), 1, "{text}: {log}");
+        }
+        assert_eq!(logged("off", || tracing::error!("it failed")), "");
+    }
 }

@@ -1,6 +1,8 @@
 //! Word to systemd, by the protocol of sd_notify(3). Without it nothing happens.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +11,12 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 
 use super::health::Health;
+
+/// For how long a message keeps the service manager waiting while we stop. It covers what comes after the
+/// drain: last goodbyes, last writes.
+const EXTENSION: Duration = Duration::from_secs(30);
+/// How often the service manager is asked for that anew.
+const RENEWAL: Duration = Duration::from_secs(10);
 
 /// The way to the service manager.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,15 +28,15 @@ impl ServiceManager {
         send(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// No new calls; the end comes when the live ones have ended, within `at_most`, which the service
-    /// manager is asked to wait even where its own patience is shorter.
-    pub fn stopping(self, status: &str, at_most: Duration) {
-        let microseconds = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
-        send(&[
-            NotifyState::Stopping,
-            NotifyState::Status(status),
-            NotifyState::ExtendTimeoutUsec(microseconds),
-        ]);
+    /// No new calls; the end comes when `work` is done. However long that takes, the service manager is
+    /// asked to wait for it, and for half a minute more, even where its own patience is shorter.
+    pub async fn while_stopping<T>(self, status: &str, work: impl Future<Output = T>) -> T {
+        send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+        let microseconds = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
+        renewing(work, || {
+            send(&[NotifyState::ExtendTimeoutUsec(microseconds)])
+        })
+        .await
     }
 
     /// Feeds the watchdog, if the service manager asks for it, for as long as every loop of `health`
@@ -41,6 +49,21 @@ impl ServiceManager {
             return Ok(None);
         };
         Watchdog::start(deadline, health, || send(&[NotifyState::Watchdog])).map(Some)
+    }
+}
+
+/// Does `work`, and asks for an extension at once, every [`RENEWAL`] meanwhile, and at the end.
+async fn renewing<T>(work: impl Future<Output = T>, extend: impl Fn()) -> T {
+    let mut work = pin!(work);
+    let mut clock = tokio::time::interval(RENEWAL);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                extend();
+                return done;
+            }
+            _ = clock.tick() => extend(),
+        }
     }
 }
 
@@ -102,7 +125,26 @@ impl Drop for Watchdog {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_of_a_day_is_extended_all_the_while_and_once_more_at_its_end() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let began = tokio::time::Instant::now();
+        let extended_at = Mutex::new(Vec::new());
+        renewing(tokio::time::sleep(DAY), || {
+            extended_at.lock().unwrap().push(began.elapsed());
+        })
+        .await;
+        let extended_at = extended_at.into_inner().unwrap();
+        assert_eq!(extended_at.first(), Some(&Duration::ZERO));
+        assert!(extended_at.last().is_some_and(|last| *last >= DAY));
+        let gaps = extended_at.windows(2).map(|pair| pair[1] - pair[0]);
+        let longest = gaps.max().unwrap();
+        assert!(longest <= EXTENSION / 2, "{longest:?}");
+    }
 
     #[test]
     fn the_watchdog_is_fed_only_while_every_loop_turns() {

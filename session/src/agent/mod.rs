@@ -37,8 +37,10 @@ pub enum UserTurn {
 /// so a callback may await what it asks of the session. All are optional; an error or a panic is
 /// logged and reported, and the call goes on.
 ///
-/// Turns are given one at a time, and so are digits: the next waits until the callback for the last
-/// one returned.
+/// Turns are given one at a time: the next waits until the callback for the last one returned. A digit
+/// waits for every callback but `on_exit`, since each may lead to a collection: keys that a caller who
+/// knows what comes next presses on the way to it are collected. So an agent whose callbacks do not return
+/// hears of digits by collecting them.
 #[async_trait]
 pub trait Agent: Send + Sync + 'static {
     /// Whether the agent wants to know when the caller speaks. Where it does not, the leg's speech

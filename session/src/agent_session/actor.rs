@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
+use super::CALL_SPANS;
 use super::config::{Providers, SessionConfig};
 use super::core::{Means, Session};
 use super::event::EndReason;
@@ -86,7 +87,8 @@ impl AgentSession {
     /// Begins the session, on a tokio runtime.
     #[must_use]
     pub fn start(self) -> SessionTask {
-        let span = tracing::info_span!("session", call_id = %self.actor.config.facts.call_id);
+        let call_id = &self.actor.config.facts.call_id;
+        let span = tracing::error_span!(target: CALL_SPANS, "session", %call_id);
         tokio::spawn(self.actor.run().instrument(span))
     }
 

@@ -56,6 +56,8 @@ impl Default for CollectOptions {
 pub enum Collected {
     /// Enough digits, without the terminator.
     Digits(Pii<String>),
+    /// The terminator came after too few digits, or none; those that came.
+    TooFew(Pii<String>),
     /// Too few digits came in time; those that did.
     TimedOut(Pii<String>),
     /// Another collection took its place, or the call ended.
@@ -66,6 +68,8 @@ pub enum Collected {
 pub(super) struct Collector {
     options: CollectOptions,
     digits: String,
+    /// The caller pressed the terminator.
+    terminated: bool,
     /// The prompt that must end before the first digit's time runs.
     after: Option<UtteranceId>,
     deadline: Option<Instant>,
@@ -101,6 +105,7 @@ impl Collector {
         Self {
             options,
             digits: String::new(),
+            terminated: false,
             after,
             deadline,
             reply,
@@ -133,6 +138,7 @@ impl Collector {
     /// Takes a digit; answers whether the collection is complete.
     pub(super) fn press(&mut self, digit: Digit, now: Instant) -> bool {
         if self.options.terminator == Some(digit) {
+            self.terminated = true;
             return true;
         }
         self.digits.push(digit.as_char());
@@ -143,10 +149,11 @@ impl Collector {
     /// Ends it: digits if there are enough.
     pub(super) fn finish(self) -> Finished {
         let enough = self.digits.len() >= self.options.min;
-        self.end(if enough {
-            Collected::Digits
-        } else {
-            Collected::TimedOut
+        let terminated = self.terminated;
+        self.end(match (enough, terminated) {
+            (true, _) => Collected::Digits,
+            (false, true) => Collected::TooFew,
+            (false, false) => Collected::TimedOut,
         })
     }
 
@@ -224,6 +231,24 @@ mod tests {
                 false
             )
         );
+    }
+
+    #[tokio::test]
+    async fn the_terminator_after_too_few_digits_or_none_is_no_timeout() {
+        for pressed in ["", "12"] {
+            let four = CollectOptions {
+                min: 4,
+                ..CollectOptions::default()
+            };
+            assert_eq!(
+                collect(four, &format!("{pressed}#")),
+                (
+                    Collected::TooFew(Pii::new(pressed.into())),
+                    pressed.into(),
+                    true
+                )
+            );
+        }
     }
 
     #[tokio::test]

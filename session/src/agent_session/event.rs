@@ -197,11 +197,11 @@ pub enum SessionEvent {
         /// When.
         at: Duration,
     },
-    /// The caller pressed a digit; `None` while a sensitive collection masks them.
+    /// The caller pressed a digit, and a collection or the agent took it.
     Digit {
-        /// Which.
+        /// Which; `None` where a sensitive collection masks it.
         digit: Option<Digit>,
-        /// When.
+        /// When it was pressed.
         at: Duration,
     },
     /// A callback returned an error, panicked or had to be given up. The session goes on.

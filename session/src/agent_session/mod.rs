@@ -48,3 +48,8 @@ pub use transcript::{EntryKind, Speaker, Transcript, TranscriptEntry};
 pub use utterance::{
     Outcome, PlayOptions, QueueMode, SayOptions, UtteranceFailure, UtteranceHandle, UtteranceId,
 };
+
+/// The target of the spans that carry a call's id. They have a target of their own and the level ERROR, so
+/// that a filter can let them through whatever else it keeps back: a line about a call is worth little
+/// without its id.
+pub const CALL_SPANS: &str = "offhook_call";

@@ -182,7 +182,7 @@ impl FlowAgent {
         match collected {
             Collected::Digits(digits) => Some(Input::Collected(digits.into_inner())),
             Collected::TimedOut(digits) if digits.expose().is_empty() => Some(Input::Silent),
-            Collected::TimedOut(_) => Some(Input::CollectedTooLittle),
+            Collected::TimedOut(_) | Collected::TooFew(_) => Some(Input::CollectedTooLittle),
             Collected::Cancelled => None,
         }
     }

@@ -28,7 +28,7 @@ pub(super) enum Input {
     Pressed(Digit),
     /// The caller keyed in a string.
     Collected(String),
-    /// The caller began to key a string in and did not finish.
+    /// The caller keyed in too short a string: did not finish it, or ended it at once.
     CollectedTooLittle,
     /// The caller has been silent.
     Silent,

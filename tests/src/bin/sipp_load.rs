@@ -1,4 +1,4 @@
-//! SIPp's own caller at full speed: 10,000 calls at 1,000 a second against the daemon of `tests/load/offhook.toml`, none
+//! `make load`: SIPp's own caller at full speed: 10,000 calls at 1,000 a second against the daemon of `tests/load/offhook.toml`, none
 //! of which may fail on a quiet machine.
 //!
 //! `sipp_load [CALLS [CALLS_PER_SECOND]]`
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use offhook_tests::daemon::Daemon;
+use offhook_tests::machine::date_and_machine;
 use offhook_tests::process_gauge::ProcessGauge;
 use offhook_tests::sipp::{SippRun, TRACE_ANSWER_TIMES};
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 
 /// Runs it, prints the outcome, and says whether all calls went well.
 fn load(calls: u32, calls_per_second: u32) -> Result<bool, String> {
+    println!("{}", date_and_machine());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("load/offhook.toml");
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut daemon = Daemon::start_with(&file, address(SIP_PORT), address(CONTROL_PORT))?;

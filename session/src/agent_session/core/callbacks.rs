@@ -1,4 +1,4 @@
-//! Which callbacks run and which wait: turns one at a time, digits one at a time.
+//! Which callbacks run and which wait: turns one at a time, digits when no other callback runs.
 
 use std::collections::VecDeque;
 
@@ -79,9 +79,17 @@ impl Callbacks {
         self.turns.pop_front().map(Callback::UserTurn)
     }
 
-    /// The next digit, when its callback may run now.
+    /// The next digit, when its callback may run now. It may not while the agent is at work on what came
+    /// before: that may lead to a collection, which the digit is then meant for.
     pub(super) fn next_digit(&mut self) -> Option<Press> {
-        if self.is_running(CallbackKind::Dtmf) {
+        let before_it = [
+            CallbackKind::Enter,
+            CallbackKind::UserTurn,
+            CallbackKind::Dtmf,
+            CallbackKind::WakeUp,
+            CallbackKind::SilenceEnd,
+        ];
+        if before_it.into_iter().any(|kind| self.is_running(kind)) {
             return None;
         }
         self.digits.pop_front()

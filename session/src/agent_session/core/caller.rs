@@ -332,26 +332,35 @@ impl Session {
             return;
         }
         self.collector.take_if(|collector| !collector.is_wanted());
-        let sensitive = self
-            .collector
-            .as_ref()
-            .is_some_and(|collector| collector.is_sensitive());
-        let at = self.at(now);
-        self.event(SessionEvent::Digit {
-            digit: (!sensitive).then_some(digit),
-            at,
-        });
         self.silence.caller_was_heard(now);
-        if let Some(collector) = &mut self.collector {
-            if collector.press(digit, now)
-                && let Some(complete) = self.collector.take()
-            {
-                self.finish_collection(complete.finish(), now);
-            }
-        } else {
-            self.callbacks.queue_digit(Press { digit, at: now });
+        let press = Press { digit, at: now };
+        match self.collector.take() {
+            Some(collector) => self.collector = self.press_into(collector, press, now),
+            None => self.callbacks.queue_digit(press),
         }
         self.press_interrupts(now);
+    }
+
+    /// Gives a press to a collection; gives that back while it is not complete.
+    fn press_into(
+        &mut self,
+        mut collector: Box<Collector>,
+        press: Press,
+        now: Instant,
+    ) -> Option<Box<Collector>> {
+        self.report_press(press, collector.is_sensitive());
+        if collector.press(press.digit, now) {
+            self.finish_collection(collector.finish(), now);
+            return None;
+        }
+        Some(collector)
+    }
+
+    /// Whether a digit may be shown is known only when somebody takes it.
+    fn report_press(&mut self, press: Press, sensitive: bool) {
+        let digit = (!sensitive).then_some(press.digit);
+        let at = self.at(press.at);
+        self.event(SessionEvent::Digit { digit, at });
     }
 
     fn press_interrupts(&mut self, now: Instant) {
@@ -360,27 +369,29 @@ impl Session {
         }
     }
 
-    /// A digit on its own goes into the transcript when it is known that nothing collects it.
+    /// A digit on its own is shown when it is known that nothing collects it.
     pub(super) fn note_press(&mut self, press: Press) {
+        self.report_press(press, false);
         let digit = press.digit.to_string();
         self.note(Speaker::Caller, EntryKind::Digits, digit, press.at);
     }
 
     /// Begins to collect digits, with those that were pressed early and still wait: the caller knew
     /// what would be asked.
-    pub(super) fn collect(&mut self, mut collector: Box<Collector>, now: Instant) {
+    pub(super) fn collect(&mut self, collector: Box<Collector>, now: Instant) {
         if let Some(earlier) = self.collector.take() {
             self.finish_collection(earlier.cancel(), now);
         }
         let mut pressed_early = false;
-        while let Some(press) = self.callbacks.take_digit() {
+        let mut collecting = Some(collector);
+        while let Some(collector) = collecting.take() {
+            let Some(press) = self.callbacks.take_digit() else {
+                self.collector = Some(collector);
+                break;
+            };
             pressed_early = true;
-            if collector.press(press.digit, now) {
-                self.finish_collection(collector.finish(), now);
-                return self.press_interrupts(now);
-            }
+            collecting = self.press_into(collector, press, now);
         }
-        self.collector = Some(collector);
         if pressed_early {
             self.press_interrupts(now);
         }

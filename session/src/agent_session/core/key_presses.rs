@@ -1,5 +1,6 @@
 //! One press, whichever way it came.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use offhook_media::control::Digit;
@@ -16,13 +17,18 @@ pub(super) enum Path {
 
 /// The two copies of one press arrive within this time of each other.
 const COPY_WITHIN: Duration = Duration::from_secs(1);
+/// Signalled presses whose copy may still come: more than anybody presses within that time. Of a flood the
+/// oldest are forgotten.
+const SIGNALLED_BOUND: usize = 16;
 
 /// Tells copies from presses. Some far ends send each press both ways, some promise to send it with the
 /// audio and send it by signalling only; so signalling is believed until the audio has brought a digit.
+/// Presses that were believed by then may be several, and the audio brings the copy of each.
 #[derive(Debug, Default)]
 pub(super) struct KeyPresses {
     audio_brings_digits: bool,
-    by_signalling: Option<(Digit, Instant)>,
+    /// Presses by signalling that counted, the oldest first.
+    signalled: VecDeque<(Digit, Instant)>,
 }
 
 impl KeyPresses {
@@ -30,17 +36,32 @@ impl KeyPresses {
     pub(super) fn is_new(&mut self, digit: Digit, path: Path, now: Instant) -> bool {
         match path {
             Path::Signalling => {
-                self.by_signalling = Some((digit, now));
-                !self.audio_brings_digits
+                if self.audio_brings_digits {
+                    return false;
+                }
+                if self.signalled.len() == SIGNALLED_BOUND {
+                    self.signalled.pop_front();
+                }
+                self.signalled.push_back((digit, now));
+                true
             }
             Path::Audio => {
-                let first = !std::mem::replace(&mut self.audio_brings_digits, true);
-                let copied = self.by_signalling.is_some_and(|(other, at)| {
-                    other == digit && now.saturating_duration_since(at) < COPY_WITHIN
-                });
-                !(first && copied)
+                self.audio_brings_digits = true;
+                !self.take_signalled(digit, now)
             }
         }
+    }
+
+    /// Takes the signalled press that this is the copy of, if there is one. Copies come in order: those of
+    /// the presses before it were lost.
+    fn take_signalled(&mut self, digit: Digit, now: Instant) -> bool {
+        self.signalled
+            .retain(|(_, at)| now.saturating_duration_since(*at) < COPY_WITHIN);
+        let Some(found) = self.signalled.iter().position(|(other, _)| *other == digit) else {
+            return false;
+        };
+        self.signalled.drain(..=found);
+        true
     }
 }
 
@@ -68,6 +89,45 @@ mod tests {
         let mut presses = KeyPresses::default();
         assert!(presses.is_new(digit('0'), Path::Audio, now));
         assert!(!presses.is_new(digit('0'), Path::Signalling, later));
+    }
+
+    #[test]
+    fn presses_that_signalling_brings_ahead_of_their_copies_count_once_each() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut presses = KeyPresses::default();
+        for (ms, symbol) in [(0, '1'), (150, '2'), (300, '2')] {
+            assert!(presses.is_new(digit(symbol), Path::Signalling, at(ms)));
+        }
+        for (ms, symbol) in [(400, '1'), (500, '2'), (600, '2')] {
+            assert!(!presses.is_new(digit(symbol), Path::Audio, at(ms)));
+        }
+        assert!(presses.is_new(digit('2'), Path::Audio, at(700)));
+    }
+
+    #[test]
+    fn a_copy_that_was_lost_hides_no_later_press() {
+        let start = Instant::now();
+        let mut presses = KeyPresses::default();
+        for symbol in ['1', '2'] {
+            assert!(presses.is_new(digit(symbol), Path::Signalling, start));
+        }
+        assert!(!presses.is_new(digit('2'), Path::Audio, start));
+        assert!(presses.is_new(digit('1'), Path::Audio, start));
+
+        let mut presses = KeyPresses::default();
+        assert!(presses.is_new(digit('1'), Path::Signalling, start));
+        assert!(presses.is_new(digit('1'), Path::Audio, start + COPY_WITHIN));
+    }
+
+    #[test]
+    fn a_flood_of_signalled_presses_is_not_kept() {
+        let now = Instant::now();
+        let mut presses = KeyPresses::default();
+        for _ in 0..1_000 {
+            assert!(presses.is_new(digit('1'), Path::Signalling, now));
+        }
+        assert_eq!(presses.signalled.len(), SIGNALLED_BOUND);
     }
 
     #[test]

@@ -14,9 +14,9 @@ const AIM_MEMORY_KIB: f64 = 64.0;
 const AIM_GAP_MS: f64 = 1.5;
 
 /// The medians as Markdown tables, one a load, and how each aim was met.
-pub(crate) fn markdown(plan: &Plan, machine: &str, runs: &[Run]) -> String {
+pub(crate) fn markdown(plan: &Plan, measured: &str, runs: &[Run]) -> String {
     let mut text = format!(
-        "Medians of {} interleaved rounds of {} s; two-way PCMU at 20 ms, callers speak 40 % of the time. {machine}.\n",
+        "Medians of {} interleaved rounds of {} s; two-way PCMU at 20 ms, callers speak 40 % of the time. {measured}.\n",
         plan.rounds,
         plan.window.as_secs()
     );

@@ -15,6 +15,7 @@ use std::{env, fs};
 
 use comparison::markdown;
 use offhook_tests::load::LoadReport;
+use offhook_tests::machine::date_and_machine;
 use subject::{SUBJECTS, Subject};
 
 fn main() -> ExitCode {
@@ -26,9 +27,10 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    let machine = machine();
+    let measured = date_and_machine();
+    println!("{measured}\n");
     let runs = plan.run();
-    print!("\n{}", markdown(&plan, &machine, &runs));
+    print!("\n{}", markdown(&plan, &measured, &runs));
     if let Some(file) = &plan.json {
         let lines: Vec<String> = runs
             .iter()
@@ -129,21 +131,4 @@ impl Plan {
         }
         runs
     }
-}
-
-/// Processor, cores, kernel: what figures are worth nothing without.
-fn machine() -> String {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processor
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default();
-    let model = model.map_or("unknown processor", |(_, name)| name);
-    format!(
-        "{cores} × {model}, Linux {}, load average before {load}",
-        kernel.trim()
-    )
 }

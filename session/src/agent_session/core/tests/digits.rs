@@ -12,6 +12,33 @@ fn collect(call: &mut Fixture, options: CollectOptions) -> oneshot::Receiver<Col
     answer
 }
 
+/// A call whose agent is at work in this callback.
+fn at_work(callback: Callback) -> Fixture {
+    let mut call = Fixture::entered(config());
+    call.session.run(callback);
+    call.drain();
+    call.digits.clear();
+    call
+}
+
+/// Three digits at least, which nobody may see.
+fn sensitive() -> CollectOptions {
+    CollectOptions {
+        min: 3,
+        sensitive: true,
+        ..CollectOptions::default()
+    }
+}
+
+/// How many digits were reported without saying which.
+fn masked(call: &Fixture) -> usize {
+    let masked = call
+        .events
+        .iter()
+        .filter(|event| matches!(event, SessionEvent::Digit { digit: None, .. }));
+    masked.count()
+}
+
 fn shown(call: &Fixture) -> Vec<String> {
     let entries = call.session.transcript.entries().iter();
     entries
@@ -97,6 +124,7 @@ fn keys_pressed_just_before_a_collection_are_collected() {
         "what comes after the collection is the agent's"
     );
     assert_eq!(shown(&call), ["1", "\u{2022}\u{2022}\u{2022}", "2"]);
+    assert_eq!(masked(&call), 4, "the events show no more");
 }
 
 #[test]
@@ -109,6 +137,65 @@ fn keys_pressed_early_begin_a_collection_that_the_caller_goes_on_with() {
         answer.try_recv(),
         Ok(Collected::Digits(Pii::new("407".into())))
     );
+}
+
+#[test]
+fn a_key_pressed_between_the_words_and_the_collection_they_lead_to_is_collected_and_masked() {
+    let mut call = Fixture::listening(&["call me back"]);
+    call.caller_says(800);
+    call.recognised(phrase("call me back"));
+    call.pass_ms(2_000);
+    assert_eq!(call.turns.len(), 1);
+    call.digit('4');
+    assert!(call.digits.is_empty(), "the agent is at work on the words");
+    let mut answer = collect(&mut call, sensitive());
+    "07#".chars().for_each(|symbol| call.digit(symbol));
+    assert_eq!(
+        answer.try_recv(),
+        Ok(Collected::Digits(Pii::new("407".into())))
+    );
+    assert_eq!(masked(&call), 4);
+    assert_eq!(shown(&call), ["\u{2022}\u{2022}\u{2022}"]);
+}
+
+#[test]
+fn a_key_pressed_between_a_collection_and_its_retry_belongs_to_the_retry() {
+    for callback in [
+        Callback::Enter,
+        Callback::UserTurn(UserTurn::NotUnderstood),
+        Callback::Dtmf(Digit::from_char('0').expect("a digit")),
+        Callback::WakeUp,
+        Callback::SilenceEnd,
+    ] {
+        let kind = callback.kind();
+        let mut call = at_work(callback);
+        let mut answer = collect(&mut call, sensitive());
+        "4#".chars().for_each(|symbol| call.digit(symbol));
+        assert_eq!(
+            answer.try_recv(),
+            Ok(Collected::TooFew(Pii::new("4".into())))
+        );
+        call.digit('7');
+        let mut answer = collect(&mut call, sensitive());
+        "11#".chars().for_each(|symbol| call.digit(symbol));
+        assert_eq!(
+            answer.try_recv(),
+            Ok(Collected::Digits(Pii::new("711".into()))),
+            "{kind:?}"
+        );
+        assert_eq!(masked(&call), 6, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_key_that_no_collection_took_is_the_agents_when_its_callback_returned() {
+    let mut call = at_work(Callback::UserTurn(UserTurn::NotUnderstood));
+    call.digit('4');
+    assert!(call.digits.is_empty());
+    call.returned(CallbackKind::UserTurn);
+    assert_eq!(call.digits.len(), 1);
+    assert_eq!(shown(&call), ["4"]);
+    assert_eq!(masked(&call), 0);
 }
 
 #[test]
@@ -133,11 +220,7 @@ fn a_sensitive_collection_is_masked_everywhere() {
         Ok(Collected::Digits(Pii::new("47".into())))
     );
     assert_eq!(shown(&call), ["\u{2022}\u{2022}"]);
-    let seen = call
-        .events
-        .iter()
-        .filter(|event| matches!(event, SessionEvent::Digit { digit: None, .. }));
-    assert_eq!(seen.count(), 3);
+    assert_eq!(masked(&call), 3);
 }
 
 #[test]
@@ -190,6 +273,8 @@ fn digits_pressed_before_the_agent_entered_are_kept_for_it() {
     call.digit('4');
     assert!(call.digits.is_empty());
     call.call(CallEvent::Confirmed);
+    assert!(call.digits.is_empty(), "it may begin with a collection");
+    call.returned(CallbackKind::Enter);
     assert_eq!(call.digits.len(), 1);
 }
 

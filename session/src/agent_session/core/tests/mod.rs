@@ -19,6 +19,7 @@ use super::super::digits::{CollectOptions, Collected};
 use super::super::event::{CallbackKind, EndCause, EndReason, SessionEvent};
 use super::super::line::{CallEvent, CallRequest};
 use super::super::message::Command;
+use super::super::output::Callback;
 use super::super::state::{AgentState as A, UserState as U};
 use super::super::transcript::{EntryKind, Speaker};
 use super::super::utterance::{Outcome, QueueMode, UtteranceFailure};

@@ -1,0 +1,35 @@
+//! Pages of a daemon's control address, one connection each.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The status and the body of the page at `path`.
+///
+/// # Errors
+/// When nobody answers in time, or not by HTTP.
+pub fn get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
+}
+
+/// The status of the page at `path`; `None` when nobody answers.
+pub fn status(server: SocketAddr, path: &str) -> Option<u16> {
+    get(server, path).ok().map(|(status, _)| status)
+}
