@@ -17,12 +17,13 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::config::{AgentKind, Config};
 use crate::control::{CallDirectory, Control};
 use crate::descriptor_limit;
+use crate::dns::{Dns, DnsUnavailable};
 use crate::listeners::Listeners;
 use crate::media_driver::{MediaThreads, count_threads};
 use crate::prompt_warming::warm_prompts;
 use crate::random::Random;
 use crate::recordings::Recordings;
-use crate::sessions::{AgentUnusable, Sessions};
+use crate::sessions::{Sessions, SessionsUnusable};
 use crate::sip_driver::transports::{
     ConnectionLimits, ConnectionTimes, StreamSettings, Transports,
 };
@@ -55,7 +56,10 @@ pub enum ServiceError {
     NotStarted(#[from] NotStarted),
     /// An agent cannot take calls.
     #[error(transparent)]
-    Agent(#[from] AgentUnusable),
+    Sessions(#[from] SessionsUnusable),
+    /// Names cannot be resolved.
+    #[error("names cannot be resolved: {0}")]
+    Dns(#[from] DnsUnavailable),
     /// A file of `sip.tls` was good when the configuration was read, and is not any more.
     #[error("sip.tls.{0}")]
     Tls(#[from] TlsError),
@@ -142,10 +146,12 @@ impl Service {
         let control_address = listeners.control_address();
         let transports = Transports::start(listeners.sip, stream_settings(&config)?)
             .map_err(ServiceError::Start)?;
+        let dns = Dns::new(config.sip.dns_servers.clone())?;
         let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE);
         let signalling = Signalling::new(Parts {
             config: Arc::clone(&config),
             transports,
+            dns,
             media: Arc::clone(&media),
             sessions,
             directory: Arc::clone(&directory),
@@ -160,6 +166,8 @@ impl Service {
             health: Arc::clone(&health),
             calls: directory,
             metrics: telemetry.metrics.clone(),
+            config: Arc::clone(&config),
+            commands: commands.clone(),
             names: config.control.names.as_slice().into(),
         };
         let (stop_control, control_stopped) = oneshot::channel::<()>();

@@ -37,11 +37,11 @@ pub enum SessionNotice {
     Closed(Option<SessionReport>),
 }
 
-/// An agent cannot be made ready to take calls.
+/// Something that calls need is not what it was when the configuration was read.
 #[derive(Debug, thiserror::Error)]
-#[error("agent.{agent}: {what}")]
-pub struct AgentUnusable {
-    agent: AgentName,
+#[error("{key}: {what}")]
+pub struct SessionsUnusable {
+    key: String,
     what: String,
 }
 
@@ -51,6 +51,7 @@ pub struct Sessions {
     providers: Providers,
     recordings: Option<Arc<Recordings>>,
     max_duration: Duration,
+    hold_music: Option<AudioByRate>,
 }
 
 /// One agent, ready to take calls.
@@ -101,10 +102,10 @@ impl Sessions {
         config: &Config,
         providers: Providers,
         recordings: Option<Arc<Recordings>>,
-    ) -> Result<Self, AgentUnusable> {
+    ) -> Result<Self, SessionsUnusable> {
         let ready = |(name, agent): (&AgentName, &config::Agent)| {
-            let ready = ReadyAgent::new(agent).map_err(|what| AgentUnusable {
-                agent: name.clone(),
+            let ready = ReadyAgent::new(agent).map_err(|what| SessionsUnusable {
+                key: format!("agent.{name}"),
                 what,
             })?;
             Ok((name.clone(), ready))
@@ -113,13 +114,20 @@ impl Sessions {
             .agents
             .iter()
             .map(ready)
-            .collect::<Result<_, AgentUnusable>>()?;
+            .collect::<Result<_, SessionsUnusable>>()?;
         Ok(Self {
             agents,
             providers,
             recordings,
             max_duration: config.limits.max_duration,
+            hold_music: hold_music(config)?,
         })
+    }
+
+    /// What a far end hears that we hold, at `rate_hz`; nothing where there is no music.
+    pub(crate) fn hold_music(&self, rate_hz: u32) -> Option<Arc<[i16]>> {
+        let audio = self.hold_music.as_ref()?.at_rate(rate_hz);
+        audio.ok().map(|audio| audio.samples)
     }
 
     /// Whether the leg of a call to `agent` should detect speech.
@@ -243,6 +251,19 @@ impl ReadyAgent {
             recorded: agent.record,
             silence,
         })
+    }
+}
+
+fn hold_music(config: &Config) -> Result<Option<AudioByRate>, SessionsUnusable> {
+    let Some(file) = &config.media.hold_music else {
+        return Ok(None);
+    };
+    match read_wav(file) {
+        Ok(audio) => Ok(Some(AudioByRate::new(audio))),
+        Err(what) => Err(SessionsUnusable {
+            key: "media.hold_music".to_owned(),
+            what,
+        }),
     }
 }
 

@@ -160,7 +160,7 @@ fn read_text(item: &Item<'_>, file: &Asset) -> Result<String, Finding> {
 }
 
 /// A WAV file that can be played.
-fn recording(item: &Item<'_>) -> Result<Asset, Finding> {
+pub(super) fn recording(item: &Item<'_>) -> Result<Asset, Finding> {
     playable(item, Asset::find(&item.path()?))
 }
 

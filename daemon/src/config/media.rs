@@ -8,6 +8,8 @@ use std::time::Duration;
 use offhook_media::codec::CodecKind;
 
 use super::Host;
+use super::agent::recording;
+use super::asset::Asset;
 use super::document::{Item, Section};
 use super::finding::Findings;
 use super::limits::LimitsConfig;
@@ -27,6 +29,8 @@ pub struct MediaConfig {
     pub threads: NonZeroUsize,
     /// A call that hears no RTP for so long, and is not on hold, is ended.
     pub no_media_timeout: Duration,
+    /// What a far end hears that we hold; silence without one.
+    pub hold_music: Option<Asset>,
 }
 
 /// A codec by name, built or not.
@@ -102,6 +106,9 @@ pub(super) fn read(
         .keep(section.require("no_media_timeout_s"))
         .and_then(|item| findings.keep(item.seconds(1..=86_400)))
         .unwrap_or_default();
+    let hold_music = section
+        .take("hold_music")
+        .and_then(|item| findings.keep(recording(&item)));
     section.finish(findings);
     Some(MediaConfig {
         bind,
@@ -111,6 +118,7 @@ pub(super) fn read(
             .and_then(|threads| NonZeroUsize::new(threads as usize))
             .unwrap_or(host.cores),
         no_media_timeout,
+        hold_music,
     })
 }
 

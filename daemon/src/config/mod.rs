@@ -21,12 +21,13 @@ mod layers;
 mod limits;
 mod media;
 mod names;
+mod outbound;
 mod pattern;
 mod port_range;
 mod route;
 mod sip;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trunk;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub use layers::Layers;
 pub use limits::{ControlConfig, DrainConfig, LimitsConfig};
 pub use media::MediaConfig;
 pub use names::{AgentName, InvalidName, TrunkName};
+pub use outbound::Outbound;
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
 pub use route::Route;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use offhook_sip::endpoint::Transport;
+use offhook_sip::endpoint::{SessionTimerPolicy, Transport};
 
 use super::document::{Item, Section};
 use super::finding::Findings;
@@ -25,6 +25,10 @@ pub struct SipConfig {
     pub tls: Option<TlsConfig>,
     /// A connection that was accepted and carries nothing for so long is closed.
     pub connection_idle: Duration,
+    /// Who resolves names; the system's resolvers without any.
+    pub dns_servers: Option<Vec<SocketAddr>>,
+    /// Session timers; `None` leaves calls to the far end's and to the audio.
+    pub session_timer: Option<SessionTimerPolicy>,
 }
 
 /// An address with its transport; port 0 asks for any.
@@ -131,6 +135,34 @@ impl fmt::Display for Listener {
     }
 }
 
+/// `session_expires_s` and `min_se_s`; 0 for the first does without.
+fn read_session_timer(
+    section: &mut Section<'_>,
+    findings: &mut Findings,
+) -> Option<SessionTimerPolicy> {
+    let interval = section
+        .take("session_expires_s")
+        .and_then(|item| Some((findings.keep(item.seconds(0..=86_400))?, item)));
+    let minimum = section
+        .take("min_se_s")
+        .and_then(|item| findings.keep(item.seconds(90..=86_400)));
+    let mut policy = SessionTimerPolicy::default();
+    policy.minimum = minimum.unwrap_or(policy.minimum);
+    match interval {
+        Some((interval, _)) if interval.is_zero() => None,
+        Some((interval, item)) => {
+            if interval < policy.minimum {
+                let least = policy.minimum.as_secs();
+                let what = format!("is below min_se_s, which is {least}; 0 does without timers");
+                findings.mistakes.push(item.finding(what));
+            }
+            policy.interval = interval;
+            Some(policy)
+        }
+        None => Some(policy),
+    }
+}
+
 pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConfig {
     let advertise = read_advertise(&mut section, findings);
     let tls_item = section.take("tls");
@@ -147,8 +179,17 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConf
         .take("connection_idle_s")
         .and_then(|item| findings.keep(item.seconds(1..=86_400)))
         .unwrap_or(CONNECTION_IDLE);
+    let dns_servers = section.take("dns_servers").map(|item| {
+        item.parse_list(findings, str::parse::<SocketAddr>)
+            .into_iter()
+            .map(|(_, server)| server)
+            .collect()
+    });
+    let session_timer = read_session_timer(&mut section, findings);
     section.finish(findings);
     SipConfig {
+        dns_servers,
+        session_timer,
         listen,
         advertise,
         tls,

@@ -16,6 +16,20 @@ fn host() -> Host {
     }
 }
 
+/// A configuration as short as one can be.
+pub(crate) fn smallest() -> Config {
+    let toml = r#"
+        [trunk.carrier]
+        inbound_from = ["127.0.0.0/8"]
+        [agent.echo]
+        kind = "echo"
+        [[route]]
+        agent = "echo"
+    "#;
+    let (config, _) = read(toml).unwrap_or_else(|found| panic!("{found}"));
+    config
+}
+
 fn read(toml: &str) -> Result<(Config, Vec<Finding>), Findings> {
     Config::read(&Layers::text("test.toml", toml), &host())
 }

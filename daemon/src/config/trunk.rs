@@ -1,4 +1,4 @@
-//! `[trunk.NAME]`: who may call in.
+//! `[trunk.NAME]`: who may call in, and how calls go out.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,8 +10,9 @@ use super::document::{Item, Section};
 use super::finding::{Finding, Findings};
 use super::media::read_codecs;
 use super::names::TrunkName;
+use super::outbound::{self, Outbound};
 
-/// A peer that may call in.
+/// A peer that calls come from, and perhaps go out by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trunk {
     /// The name of its table.
@@ -20,6 +21,12 @@ pub struct Trunk {
     pub inbound_from: Vec<Cidr>,
     /// Its own order of codecs; `[media]` says it where there is none.
     pub codecs: Option<Vec<CodecKind>>,
+    /// How calls go out by it; `None`: they do not.
+    pub outbound: Option<Outbound>,
+    /// Whether callers have to prove that they know the trunk's password.
+    pub challenge_inbound: bool,
+    /// Whether the far end may send us to call somebody in its place (REFER).
+    pub accept_refer: bool,
 }
 
 impl Trunk {
@@ -63,12 +70,21 @@ pub(super) fn read(
         .take("codecs")
         .map(|item| read_codecs(&item, findings));
     read_protections(&mut section, findings);
+    let outbound = outbound::read(&mut section, findings);
+    let challenge_inbound = read_challenge(&mut section, outbound.as_ref(), findings);
+    let accept_refer = section
+        .take("accept_refer")
+        .and_then(|item| findings.keep(item.boolean()))
+        .unwrap_or_default();
     read_unbuilt(&mut section, findings);
     section.finish(findings);
     Trunk {
         name,
         inbound_from,
         codecs,
+        outbound,
+        challenge_inbound,
+        accept_refer,
     }
 }
 
@@ -89,34 +105,26 @@ fn read_protections(section: &mut Section<'_>, findings: &mut Findings) {
             _ => findings.mistakes.push(one_of(&item, &text, &["off", "optional", "required"])),
         }
     }
-    if let Some(item) = section.take("challenge_inbound")
-        && findings.keep(item.boolean()) == Some(true)
-    {
-        let what = "digest challenges are not built yet, so this cannot be kept; inbound_from alone admits calls";
+}
+
+/// Callers prove that they know the name and the password that we prove to the trunk with.
+fn read_challenge(
+    section: &mut Section<'_>,
+    outbound: Option<&Outbound>,
+    findings: &mut Findings,
+) -> bool {
+    let Some(item) = section.take("challenge_inbound") else {
+        return false;
+    };
+    let wanted = findings.keep(item.boolean()).unwrap_or_default();
+    if wanted && outbound.is_none_or(|outbound| outbound.credentials.is_none()) {
+        let what = "needs address, username and password_file: callers prove that they know these";
         findings.mistakes.push(item.finding(what));
     }
+    wanted
 }
 
 fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
-    const OUT: &str = "calling out is not built yet; this is not used";
-    const REGISTER: &str = "registering is not built yet; this is not used";
-    for (key, what) in [("address", OUT), ("username", REGISTER)] {
-        if let Some(item) = section.take(key)
-            && findings.keep(item.text()).is_some()
-        {
-            findings.warnings.push(item.finding(what));
-        }
-    }
-    if let Some(item) = section.take("password_file")
-        && findings.keep(item.readable_path()).is_some()
-    {
-        findings.warnings.push(item.finding(REGISTER));
-    }
-    if let Some(item) = section.take("register")
-        && findings.keep(item.boolean()) == Some(true)
-    {
-        findings.warnings.push(item.finding(REGISTER));
-    }
     if let Some(item) = section.take("dtmf")
         && let Some(text) = findings.keep(item.text())
     {
@@ -133,18 +141,6 @@ fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
                     .push(one_of(&item, &text, &["auto", "rfc4733", "info", "inband"]))
             }
         }
-    }
-    if let Some(item) = section.take("ring_timeout_s")
-        && findings.keep(item.seconds(1..=600)).is_some()
-    {
-        findings.warnings.push(item.finding(OUT));
-    }
-    if let Some(item) = section.take("options_interval_s")
-        && findings.keep(item.seconds(0..=86_400)).is_some()
-    {
-        findings
-            .warnings
-            .push(item.finding("watching trunks with OPTIONS is not built yet; this is not used"));
     }
 }
 

@@ -14,6 +14,8 @@ use offhook_session::pii::Pii;
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallState {
+    /// Ours; nobody has said yet that it rings.
+    Calling,
     /// Being set up.
     Ringing,
     /// Answered; the first audio is awaited.
@@ -29,6 +31,7 @@ impl CallState {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Calling => "calling",
             Self::Ringing => "ringing",
             Self::Answered => "answered",
             Self::Talking => "talking",

@@ -8,10 +8,11 @@
 //! | `/v1/calls` | the live calls as JSON |
 //! | `/` | a page that lists them |
 //!
-//! Everything is for reading; whoever reaches the listener may read it, so it listens on loopback
-//! unless the configuration says otherwise, and answers only by names that are its own.
+//! What can be done is [`commands`]. Whoever reaches the listener may read and do everything, so it
+//! listens on loopback unless the configuration says otherwise, and answers only by names that are its own.
 
 mod call_directory;
+mod commands;
 mod connections;
 mod host;
 
@@ -23,12 +24,16 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Json};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use serde::{Deserialize, Serialize};
 
 pub use call_directory::{CallDirectory, CallState, LiveCall};
 
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::sip_driver::command::Command;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -61,6 +66,10 @@ pub struct Control {
     pub calls: Arc<CallDirectory>,
     /// The metrics.
     pub metrics: Metrics,
+    /// What calls are routed by.
+    pub config: Arc<Config>,
+    /// To the signalling task.
+    pub commands: mpsc::Sender<Command>,
     /// The names it is reached by, besides addresses and localhost.
     pub names: Arc<[String]>,
 }
@@ -114,7 +123,13 @@ impl Control {
             .route("/healthz", get(|| async { "alive\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .route("/v1/calls", get(list_calls))
+            .route("/v1/calls", get(list_calls).post(commands::place_call))
+            .route("/v1/calls/{id}", delete(commands::hang_up))
+            .route("/v1/calls/{id}/hold", post(commands::hold))
+            .route("/v1/calls/{id}/resume", post(commands::resume))
+            .route("/v1/calls/{id}/transfer", post(commands::transfer))
+            .route("/v1/trunks", get(commands::list_trunks))
+            .route("/v1/route", get(commands::test_route))
             .layer(check_host)
             .layer(middleware::map_response(
                 |response: axum::response::Response| async { (HEADERS, response) },

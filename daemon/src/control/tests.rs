@@ -22,6 +22,8 @@ fn start() -> Running {
         health: Arc::new(Health::new(Instant::now())),
         calls: Arc::default(),
         metrics: Metrics::unconnected(),
+        config: Arc::new(crate::config::tests::smallest()),
+        commands: tokio::sync::mpsc::channel(1).0,
         names: Arc::new(["offhook.example.net".to_owned()]),
     };
     let (stop, stopped) = oneshot::channel();

@@ -139,18 +139,13 @@ impl Caller {
         let uri = |text: String| {
             Uri::parse(&text).map_err(|error| CallerError::Answer(error.to_string()))
         };
-        let invite = OutgoingInvite {
-            flow,
-            target: uri(format!("sip:{user}@{target}"))?,
-            from: NameAddr::new(uri(format!("sip:{USER}@{}", flow.local))?),
-            to: NameAddr::new(uri(format!("sip:{user}@{target}"))?),
-            route: Vec::new(),
-            extra: Vec::new(),
-            body: Some(Body {
-                content_type: "application/sdp".to_owned(),
-                bytes: offer.body.clone(),
-            }),
-        };
+        let callee = uri(format!("sip:{user}@{target}"))?;
+        let from = NameAddr::new(uri(format!("sip:{USER}@{}", flow.local))?);
+        let mut invite = OutgoingInvite::new(flow, callee.clone(), from, NameAddr::new(callee));
+        invite.body = Some(Body {
+            content_type: "application/sdp".to_owned(),
+            bytes: offer.body.clone(),
+        });
         endpoint
             .invite(invite, now)
             .map_err(|error| CallerError::Answer(error.to_string()))?;
@@ -220,7 +215,7 @@ impl Caller {
                 }
                 Output::Event(Event::Answered { response, .. }) => self.answered(&response)?,
                 Output::Event(Event::Ended { cause, .. }) => return Ok(Some(cause)),
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Registration { .. } | Output::Probed { .. } => {}
             }
         }
         Ok(None)

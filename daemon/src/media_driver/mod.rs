@@ -195,6 +195,7 @@ impl MediaThreads {
     /// closed.
     pub fn open(&self, new: NewLeg) -> Result<LegLine, OpenError> {
         let port = new.socket.local().port();
+        let sample_rate_hz = new.leg.sample_rate_hz();
         let mut new = Box::new(new);
         let mut threads: Vec<(usize, &MediaThread)> = self.threads.iter().enumerate().collect();
         threads.sort_by_key(|(_, thread)| thread.counters.legs.load(Ordering::Relaxed));
@@ -205,7 +206,12 @@ impl MediaThreads {
                     // Counted here, not when the thread takes it, so that a burst of calls spreads evenly.
                     thread.counters.legs.fetch_add(1, Ordering::Relaxed);
                     let commands = thread.commands.clone();
-                    return Ok(LegLine { id, port, commands });
+                    return Ok(LegLine {
+                        id,
+                        port,
+                        sample_rate_hz,
+                        commands,
+                    });
                 }
                 // A thread that ended by a fault keeps its few legs for ever: it is not the emptiest.
                 Err(TrySendError::Disconnected(ThreadCommand::Open(_, back))) => new = back,
@@ -255,6 +261,7 @@ pub fn count_threads(threads: &MediaThreads) {
 pub struct LegLine {
     id: LegId,
     port: u16,
+    sample_rate_hz: u32,
     commands: Sender<ThreadCommand>,
 }
 
@@ -269,6 +276,20 @@ impl LegLine {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The leg's sample rate, in Hz.
+    #[must_use]
+    pub fn sample_rate_hz(&self) -> u32 {
+        self.sample_rate_hz
+    }
+
+    /// Queues a command for the leg.
+    ///
+    /// # Errors
+    /// When the thread's queue is full.
+    pub fn command(&self, command: LegCommand) -> Result<(), MediaQueueFull> {
+        self.queue(ThreadCommand::Leg(self.id, command))
     }
 
     /// Changes the leg to what a re-negotiation agreed on.

@@ -12,7 +12,7 @@ use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
     ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
     SIP_CONNECTIONS, SIP_CONNECTIONS_BEGUN, SIP_CONNECTIONS_ENDED, SIP_CONNECTIONS_REFUSED,
-    SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS,
+    SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS, TRUNK_UP,
 };
 
 /// A connection was accepted, or is being opened.
@@ -60,6 +60,11 @@ pub(super) fn message_sent() {
 /// A call was refused before there was one.
 pub(super) fn call_refused(status: u16, reason: &'static str) {
     counter!(CALLS_REFUSED, "status" => status.to_string(), "reason" => reason).increment(1);
+}
+
+/// Whether a trunk answers when it is asked.
+pub(super) fn trunk_up(trunk: &TrunkName, up: bool) {
+    gauge!(TRUNK_UP, "trunk" => trunk.to_string()).set(f64::from(u8::from(up)));
 }
 
 /// How many calls are live.

@@ -14,7 +14,6 @@ impl Signalling {
         let Some(live) = self.calls.remove(id) else {
             return;
         };
-        self.call_by_invite.remove(&live.call.invite());
         if reason.cause == EndCause::FarEndHungUp {
             self.last_bye = Some(Instant::now());
         }
@@ -23,6 +22,8 @@ impl Signalling {
         counting::call_ended(&live.trunk, &live.agent, reason);
         counting::calls_live(self.calls.len());
         tracing::info!(%reason, sip_status = reason.sip_status, "call ended");
+        let mut live = live;
+        live.tell_end(reason);
         self.report_finished(live, reason);
     }
 

@@ -35,8 +35,20 @@ enum NoCall {
 
 impl Signalling {
     /// A new INVITE: admits it, gives it what it needs and lets the call answer.
-    pub(super) fn incoming(&mut self, invite: InviteId, request: &Request, flow: Flow) {
+    pub(super) fn incoming(
+        &mut self,
+        invite: InviteId,
+        request: &Request,
+        flow: Flow,
+        replaces: Option<InviteId>,
+    ) {
         let now = Instant::now();
+        if !self.is_who_it_says(invite, request, flow, now) {
+            return;
+        }
+        if let Some(replaced) = replaces {
+            return self.replace(invite, request, flow, replaced);
+        }
         let provided = self.destination(request, flow).and_then(|destination| {
             let socket = self.admit(flow, now).map_err(NoCall::Refused)?;
             Ok((destination, socket))
@@ -60,6 +72,21 @@ impl Signalling {
         }
     }
 
+    /// An INVITE with Replaces: its sender takes the place of a call's far end, if both are of one trunk.
+    fn replace(&mut self, invite: InviteId, request: &Request, flow: Flow, replaced: InviteId) {
+        let trunk = self.config.trunk_for(flow.remote.ip());
+        let call = self.call_by_invite.get(&replaced).filter(|id| {
+            let live = self.calls.get(*id);
+            live.is_some_and(|live| trunk.is_some_and(|trunk| trunk.name == live.trunk))
+        });
+        let Some(call) = call.cloned() else {
+            let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            return self.reject(invite, gone, &[], Instant::now());
+        };
+        self.call_by_invite.insert(invite, call.clone());
+        self.on_call(&call, |live| live.call.replaced_by(invite, request));
+    }
+
     fn destination(&self, request: &Request, flow: Flow) -> Result<Destination, NoCall> {
         let trunk = self
             .config
@@ -79,7 +106,39 @@ impl Signalling {
     /// A place among the calls and a bound RTP socket.
     fn admit(&mut self, flow: Flow, now: Instant) -> Result<RtpSocket, Refusal> {
         self.admission.admit(now)?;
-        let address = self.media_address(flow);
+        self.bind_audio(self.media_address(flow), now)
+    }
+
+    /// The same for a call of ours.
+    pub(super) fn admit_outbound(
+        &mut self,
+        _trunk: &TrunkName,
+        _number: &str,
+        flow: Option<Flow>,
+        now: Instant,
+    ) -> Result<RtpSocket, Refusal> {
+        self.admission.admit(now)?;
+        match flow {
+            Some(flow) => self.bind_audio(self.media_address(flow), now),
+            None => {
+                self.admission.release();
+                Err(Refusal::NoPort)
+            }
+        }
+    }
+
+    /// Whether a call's far end may send us to somebody else: the call has its place already.
+    pub(super) fn admit_successor(
+        &mut self,
+        _trunk: &TrunkName,
+        _number: &str,
+        _now: Instant,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// A bound RTP socket for a call that was admitted.
+    fn bind_audio(&mut self, address: IpAddr, now: Instant) -> Result<RtpSocket, Refusal> {
         bind_rtp(&mut self.ports, address, now).map_err(|error| {
             self.admission.release();
             tracing::warn!(%error, "no RTP port for a call");
@@ -123,25 +182,23 @@ impl Signalling {
             request,
             self.provision(&id, &trunk, &agent, &socket),
         );
-        self.directory.insert(directory_entry(&facts, &agent));
+        self.directory
+            .insert(directory_entry(&facts, &agent, CallState::Answered));
         self.call_by_invite.insert(invite, id.clone());
-        let live = LiveCall {
+        let live = LiveCall::new(
             call,
             trunk,
             agent,
             facts,
-            audio: Audio::Bound(socket),
-            session: None,
-            report: None,
-            arrived: Instant::now(),
-            span: span.clone(),
-        };
+            Audio::Bound(socket),
+            span.clone(),
+        );
         self.calls.insert(id.clone(), live);
         counting::calls_live(self.calls.len());
         self.on_call(&id, |_| {});
     }
 
-    fn provision(
+    pub(super) fn provision(
         &mut self,
         id: &CallId,
         trunk: &TrunkName,
@@ -170,7 +227,7 @@ impl Signalling {
         }
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         invite: InviteId,
         status: StatusCode,
@@ -184,15 +241,19 @@ impl Signalling {
 }
 
 /// What is shown of a call that begins.
-fn directory_entry(facts: &CallFacts, agent: &AgentName) -> DirectoryEntry {
+pub(super) fn directory_entry(
+    facts: &CallFacts,
+    agent: &AgentName,
+    state: CallState,
+) -> DirectoryEntry {
     DirectoryEntry {
         id: facts.call_id.as_str().into(),
-        direction: Direction::Inbound,
+        direction: facts.direction,
         from: Pii::new(facts.from.expose().as_str().into()),
         to: Pii::new(facts.to.expose().as_str().into()),
         trunk: facts.trunk.clone().unwrap_or_default(),
         agent: agent.as_str().into(),
-        state: CallState::Answered,
+        state,
         started: Instant::now(),
         started_at: SystemTime::now(),
     }

@@ -17,39 +17,49 @@
 //! | what connections bring, what is written to them | | see [`transports`] |
 
 mod audio;
+mod carrying;
+mod challenging;
+pub mod command;
 mod counting;
+mod dialing;
 mod ending;
 mod incoming;
 mod live_call;
+mod locating;
 pub(crate) mod transports;
+mod trunks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_session::agent_session::{
-    CallEvent, CallFacts, CallId, EndCause, EndReason, Transcript,
-};
-use offhook_session::call::Output as CallOutput;
+use offhook_session::agent_session::{CallFacts, CallId, EndCause, EndReason, Transcript};
 use offhook_session::call::admission::{Admission, AdmissionLimits};
 use offhook_sip::endpoint::{
     Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output, Transport,
 };
+use offhook_sip::locate::{Blacklist, BlacklistConfig, NotFound};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::config::Config;
-use crate::control::{CallDirectory, CallState};
+use crate::control::CallDirectory;
+use crate::dns::Dns;
 use crate::media_driver::{LegId, LegLine, MediaNotice, MediaThreads, RtpPorts};
 use crate::random::Random;
 use crate::sessions::{SessionNotice, Sessions};
 use crate::telemetry::health::Heartbeat;
 
+use challenging::Challengers;
+pub use command::Command;
+use command::{CallControl, NotControlled};
 use live_call::LiveCall;
+use locating::{Errand, Located};
 use transports::{SendError, TransportEvent, Transports};
+use trunks::Trunks;
 
 /// How many notices of sessions may wait.
 pub const SESSION_NOTICE_QUEUE: usize = 4_096;
@@ -69,18 +79,6 @@ const TURN: usize = 256;
 /// How often the task shows that it lives, when nothing else wakes it.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What the rest of the daemon tells the signalling task.
-#[derive(Debug)]
-pub enum Command {
-    /// Take no new calls; the task ends when the live ones have, or hangs them up at the deadline.
-    Drain {
-        /// How long live calls may go on.
-        timeout: Duration,
-    },
-    /// Read the files of `sip.tls` again; connections that are up go on with what they have.
-    ReloadCertificates,
-}
-
 /// What is left of a call.
 #[derive(Debug)]
 pub struct FinishedCall {
@@ -98,6 +96,7 @@ pub struct FinishedCall {
 pub(crate) struct Parts {
     pub(crate) config: Arc<Config>,
     pub(crate) transports: Transports,
+    pub(crate) dns: Dns,
     pub(crate) media: Arc<MediaThreads>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) directory: Arc<CallDirectory>,
@@ -120,6 +119,17 @@ pub(crate) struct Signalling {
     ports: RtpPorts,
     admission: Admission,
     random: Random,
+    /// Who resolves names.
+    dns: Arc<Dns>,
+    located: mpsc::Receiver<Located>,
+    located_sender: mpsc::Sender<Located>,
+    /// Targets that failed lately.
+    blacklist: Blacklist,
+    trunks: Trunks,
+    /// Who checks whether callers are who they say, by trunk.
+    challengers: Challengers,
+    /// Calls of ours that ring, and until when they may. As many as there are calls, at most.
+    ringing: VecDeque<(Instant, CallId)>,
     calls: HashMap<CallId, LiveCall>,
     call_by_invite: HashMap<InviteId, CallId>,
     call_by_leg: HashMap<LegId, CallId>,
@@ -156,9 +166,13 @@ impl Signalling {
         };
         let endpoint_config = EndpointConfig {
             advertised: advertised(&parts.config, &parts.transports),
+            stream_for: streams_for_datagrams(&parts.transports),
+            session_timer: parts.config.sip.session_timer,
             ..EndpointConfig::default()
         };
         let (session_notice_sender, session_notices) = mpsc::channel(SESSION_NOTICE_QUEUE);
+        let (located_sender, located) = locating::located_queue();
+        let challengers = Challengers::new(&parts.config, &mut parts.random);
         Self {
             endpoint: Endpoint::new(endpoint_config, parts.random.next_u64()),
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
@@ -169,6 +183,13 @@ impl Signalling {
             sessions: parts.sessions,
             directory: parts.directory,
             random: parts.random,
+            dns: Arc::new(parts.dns),
+            located,
+            located_sender,
+            blacklist: Blacklist::new(BlacklistConfig::default()),
+            trunks: Trunks::default(),
+            challengers,
+            ringing: VecDeque::new(),
             calls: HashMap::new(),
             call_by_invite: HashMap::new(),
             call_by_leg: HashMap::new(),
@@ -191,6 +212,7 @@ impl Signalling {
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let mut session_notices = Vec::with_capacity(TURN);
         let mut notices = Vec::with_capacity(TURN);
+        self.begin_trunks(Instant::now());
         // Before the first wait: until then the daemon is not ready.
         self.heartbeat.beat(Instant::now());
         while !self.is_drained(Instant::now()) {
@@ -208,10 +230,13 @@ impl Signalling {
                     }
                 }
                 command = self.commands.recv() => self.handle_command(command),
+                Some(located) = self.located.recv() => self.located(located),
                 () = timer.as_mut() => {}
             }
             let now = Instant::now();
             self.endpoint.handle_timeout(now);
+            self.end_long_ringing(now);
+            self.tend_trunks(now);
             self.carry_on();
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
@@ -229,6 +254,8 @@ impl Signalling {
         let next = [
             self.endpoint.poll_timeout(),
             self.drain.map(|drain| drain.deadline),
+            self.trunks.next_at(),
+            self.ringing.iter().map(|(at, _)| *at).min(),
             self.drain.and(self.repetitions_end()),
         ]
         .into_iter()
@@ -267,10 +294,15 @@ impl Signalling {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
-                Output::Event(Event::Incoming { id, request, flow }) => {
-                    self.incoming(id, &request, flow)
-                }
+                Output::Event(Event::Incoming {
+                    id,
+                    request,
+                    flow,
+                    replaces,
+                }) => self.incoming(id, &request, flow, replaces),
                 Output::Event(event) => self.dispatch(event),
+                Output::Registration { id, event } => self.on_registration(id, event),
+                Output::Probed { id, answer } => self.on_probed(id, answer),
             }
         }
     }
@@ -289,95 +321,43 @@ impl Signalling {
 
     /// Hands an event to its call.
     fn dispatch(&mut self, event: Event) {
-        let Some(call) = self.call_by_invite.get(&event.id()).cloned() else {
+        if let Event::FlowFailed { flow, failure, .. } = &event {
+            self.note_flow_failure(*flow, *failure, Instant::now());
+        }
+        let id = event.id();
+        let is_last = matches!(event, Event::Ended { .. });
+        let Some(call) = self.call_by_invite.get(&id).cloned() else {
             return;
         };
         self.on_call(&call, |live| live.call.handle_sip(event));
-    }
-
-    /// Lets a call take something in and carries out what it wants done.
-    fn on_call(&mut self, id: &CallId, take: impl FnOnce(&mut LiveCall)) {
-        let Some(live) = self.calls.get_mut(id) else {
-            return;
-        };
-        let span = live.span.clone();
-        let _in_call = span.enter();
-        take(live);
-        while let Some(output) = self
-            .calls
-            .get_mut(id)
-            .and_then(|live| live.call.poll_output())
-        {
-            self.carry_out(id, output);
+        if is_last {
+            self.call_by_invite.remove(&id);
         }
     }
 
-    /// Carries out one output of a call's.
-    fn carry_out(&mut self, id: &CallId, output: CallOutput) {
-        let now = Instant::now();
-        let Some(live) = self.calls.get_mut(id) else {
-            return;
+    /// The way to somewhere is known, or is not.
+    fn located(&mut self, Located { errand, targets }: Located) {
+        let flows = targets.and_then(|targets| match self.flows_to(targets) {
+            flows if flows.is_empty() => Err(NotFound::NoTransport),
+            flows => Ok(flows),
+        });
+        let way = |flows: Result<Vec<Flow>, NotFound>| {
+            flows.map_err(|error| {
+                tracing::warn!(%error, "where a call is to go is not found");
+                dialing::unlocated()
+            })
         };
-        let invite = live.call.invite();
-        let done = match output {
-            CallOutput::Ring => self.endpoint.ring(
-                invite,
-                offhook_sip::message::StatusCode::RINGING,
-                None,
-                &[],
-                now,
-            ),
-            CallOutput::Accept(body) => {
-                let took = now.saturating_duration_since(live.arrived);
-                let accepted = self.endpoint.accept(invite, Some(body), &[], now);
-                accepted.inspect(|()| counting::answered(took))
+        match errand {
+            Errand::Dial(call) => self.dial(&call, way(flows)),
+            Errand::Succeed(call) => self.dial_successor(&call, way(flows)),
+            // Without a way the redirection leads nowhere; an empty list of flows gives it up.
+            Errand::Follow(invite, target) => {
+                self.followed(invite, target, way(flows).unwrap_or_default());
             }
-            CallOutput::Reject { status, headers } => {
-                self.endpoint
-                    .reject(invite, status, &borrowed(&headers), now)
-            }
-            CallOutput::Bye => {
-                self.directory
-                    .update(id.as_str(), |call| call.state = CallState::Ending);
-                self.endpoint.bye(invite, &[], now)
-            }
-            CallOutput::AcceptReoffer(body) => {
-                self.endpoint.accept_reoffer(invite, Some(body), now)
-            }
-            CallOutput::RejectReoffer { status, headers } => {
-                self.endpoint
-                    .reject_reoffer(invite, status, &borrowed(&headers), now)
-            }
-            CallOutput::Open(config) => {
-                self.open(id, *config, now);
-                Ok(())
-            }
-            CallOutput::Renegotiate(agreed) => {
-                live.renegotiate(agreed);
-                Ok(())
-            }
-            CallOutput::CloseLeg => {
-                self.close_leg(id);
-                Ok(())
-            }
-            CallOutput::Tell(event) => {
-                if event == CallEvent::Confirmed {
-                    self.directory
-                        .update(id.as_str(), |call| call.state = CallState::Talking);
-                }
-                live.tell(event);
-                Ok(())
-            }
-            CallOutput::Over(reason) => {
-                self.over(id, &reason);
-                Ok(())
-            }
-        };
-        if let Err(misuse) = done {
-            // Events crossed: what the call wanted came too late, and the endpoint's word about it is
-            // on its way to the call already.
-            tracing::debug!(%misuse, "a command came too late");
+            Errand::Register(trunk) => self.register(&trunk, flows),
+            Errand::Probe(trunk) => self.probe(&trunk, flows),
         }
+        self.carry_on();
     }
 
     fn handle_session(&mut self, call: &CallId, notice: SessionNotice) {
@@ -407,10 +387,39 @@ impl Signalling {
         }
     }
 
+    /// Does something with a live call, for the operator.
+    fn control(&mut self, id: &CallId, control: CallControl) -> Result<(), NotControlled> {
+        if !self.calls.contains_key(id) {
+            return Err(NotControlled::UnknownCall);
+        }
+        let mut done = true;
+        self.on_call(id, |live| match control {
+            CallControl::HangUp => live.call.hang_up(EndCause::OperatorHungUp.into()),
+            CallControl::Hold(hold) => done = live.call.hold(hold),
+            CallControl::Transfer(plan, watcher) => {
+                live.transfer_watcher = Some(watcher);
+                live.call.transfer(plan);
+            }
+        });
+        if done {
+            Ok(())
+        } else {
+            Err(NotControlled::WrongState)
+        }
+    }
+
     fn handle_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Drain { timeout }) => self.begin_drain(timeout),
             Some(Command::ReloadCertificates) => self.reload_certificates(),
+            Some(Command::Place(new, reply)) => self.place(*new, reply),
+            Some(Command::Control(call, control, reply)) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.control(&call, control));
+            }
+            Some(Command::Trunks(reply)) => {
+                let _ = reply.send(self.trunk_reports());
+            }
             // Nobody is left who could command us: as if told to stop.
             None => self.begin_drain(Duration::ZERO),
         }
@@ -437,6 +446,7 @@ impl Signalling {
             );
             self.admission.drain();
             self.endpoint.set_draining(true);
+            self.unregister_trunks(Instant::now());
             self.drain = Some(Drain {
                 deadline: Instant::now() + timeout,
                 hung_up: false,
@@ -482,6 +492,23 @@ impl Signalling {
     }
 }
 
+/// The stream listener beside each UDP one: of the same port, or else the first of its family.
+fn streams_for_datagrams(transports: &Transports) -> BTreeMap<SocketAddr, SocketAddr> {
+    let of = |wanted: Transport| {
+        transports
+            .local_addresses()
+            .filter(move |(transport, _)| *transport == wanted)
+            .map(|(_, local)| local)
+    };
+    of(Transport::Udp)
+        .filter_map(|udp| {
+            let same = of(Transport::Tcp).find(|tcp| *tcp == udp);
+            let family = || of(Transport::Tcp).find(|tcp| tcp.is_ipv4() == udp.is_ipv4());
+            Some((udp, same.or_else(family)?))
+        })
+        .collect()
+}
+
 /// What Via and Contact say for each listening address, whatever is spoken there.
 fn advertised(config: &Config, transports: &Transports) -> BTreeMap<SocketAddr, HostPort> {
     let said = |local: SocketAddr| {
@@ -490,12 +517,5 @@ fn advertised(config: &Config, transports: &Transports) -> BTreeMap<SocketAddr, 
     transports
         .local_addresses()
         .map(|(_, local)| (local, HostPort::from(said(local))))
-        .collect()
-}
-
-fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
         .collect()
 }

@@ -34,6 +34,8 @@ pub const RTP_LOST: &str = "offhook_rtp_lost_total";
 pub const SIP_RETRANSMISSIONS: &str = "offhook_sip_retransmissions_total";
 /// SIP transactions that are live.
 pub const SIP_TRANSACTIONS: &str = "offhook_sip_transactions";
+/// Whether a trunk answers OPTIONS.
+pub const TRUNK_UP: &str = "offhook_trunk_up";
 /// RTP datagrams that never reached a call, by `reason`.
 pub const RTP_REFUSED: &str = "offhook_rtp_refused_total";
 /// What full queues of the media path lost, by `what`.
@@ -113,6 +115,10 @@ fn describe() {
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(SIP_RETRANSMISSIONS, "SIP messages that repeat one.");
     describe_gauge!(SIP_TRANSACTIONS, "SIP transactions that are live.");
+    describe_gauge!(
+        TRUNK_UP,
+        "1 where a trunk answers OPTIONS, 0 where it missed several in a row."
+    );
     describe_counter!(RTP_REFUSED, "RTP datagrams that never reached a call.");
     describe_counter!(MEDIA_DROPPED, "What full queues of the media path lost.");
     describe_counter!(RTP_SEND_FAILURES, "RTP packets the kernel refused to send.");

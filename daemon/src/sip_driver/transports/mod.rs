@@ -322,13 +322,6 @@ impl Transports {
 
     /// The name that whoever answers at `remote` has to prove under TLS when we connect; without one it is
     /// the address itself. Changes nothing about live connections.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "called by trunks that are called, which are not built yet"
-        )
-    )]
     pub(crate) fn expect_name(&mut self, remote: SocketAddr, name: String) {
         if self.names.len() >= NAMES {
             self.names

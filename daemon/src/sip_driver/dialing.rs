@@ -1,0 +1,469 @@
+//! Calls of ours: from a command to an INVITE on the wire.
+//!
+//! ```text
+//! Place ► trunk, agent, addresses ► admission ► Call ► locate (DNS) ► Endpoint::invite
+//! 3xx   ► locate ► Endpoint::follow
+//! REFER ► trunk's consent, admission ► locate ► Endpoint::invite ► the call's next far end
+//! ```
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use offhook_session::agent_session::{
+    CALL_SPANS, CallFacts, CallId, Direction, EndCause, EndReason,
+};
+use offhook_session::call::{Call, Succession};
+use offhook_session::pii::Pii;
+use offhook_sip::endpoint::{Flow, InviteId, OutgoingInvite};
+use offhook_sip::message::{NameAddr, SipUri, StatusCode, Uri};
+use tokio::sync::oneshot;
+use tracing::error_span;
+
+use super::command::{NewCall, NotPlaced};
+use super::incoming::directory_entry;
+use super::live_call::{Audio, LiveCall, Outgoing};
+use super::locating::Errand;
+use super::{Signalling, counting};
+use crate::config::{Outbound, Trunk, TrunkName};
+use crate::control::CallState;
+
+/// How many redirections one call follows.
+const REDIRECTIONS: u8 = 5;
+
+/// Who calls whom, and where the INVITE goes first.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// The Request-URI.
+    target: Uri,
+    from: NameAddr,
+    to: NameAddr,
+}
+
+impl Signalling {
+    /// Begins a call, and answers with its id while its way is still looked for.
+    pub(super) fn place(
+        &mut self,
+        new: NewCall,
+        reply: oneshot::Sender<Result<CallId, NotPlaced>>,
+    ) {
+        let placed = self.try_place(new);
+        if let Err(error) = &placed {
+            tracing::info!(%error, "a call was not begun");
+        }
+        // Whoever asked may have gone; the call goes on.
+        let _ = reply.send(placed);
+    }
+
+    fn try_place(&mut self, new: NewCall) -> Result<CallId, NotPlaced> {
+        let now = Instant::now();
+        let config = Arc::clone(&self.config);
+        let (trunk, outbound) = trunk_for(&config.trunks, new.trunk.as_ref())?;
+        if !config.agents.contains_key(&new.agent) {
+            return Err(NotPlaced::UnknownAgent(new.agent));
+        }
+        let (to, from) = (new.to.expose(), new.from.as_ref().map(Pii::expose));
+        let addresses = addresses(outbound, to, from.map(String::as_str))?;
+        let flow = self.expected_flow(outbound);
+        let socket = self
+            .admit_outbound(&trunk.name, to, flow, now)
+            .map_err(NotPlaced::Refused)?;
+
+        let id = CallId::new(format!("{:016x}", self.random.next_u64()));
+        let (trunk_name, agent) = (trunk.name.clone(), new.agent);
+        let span = error_span!(
+            target: CALL_SPANS, "call", call_id = %id, trunk = %trunk_name, agent = %agent
+        );
+        let _in_call = span.clone().entered();
+        let facts = CallFacts {
+            call_id: id.clone(),
+            direction: Direction::Outbound,
+            from: Pii::new(user_or_host(&addresses.from.uri)),
+            to: Pii::new(to.clone()),
+            trunk: Some(Arc::from(trunk_name.as_str())),
+        };
+        tracing::info!("call goes out");
+        let provision = self.provision(&id, &trunk_name, &agent, &socket);
+        let (call, offer) = Call::outgoing(provision);
+        self.directory
+            .insert(directory_entry(&facts, &agent, CallState::Calling));
+        let outgoing = Outgoing {
+            addresses,
+            offer,
+            headers: new.headers,
+            ring_timeout: new.ring_timeout.unwrap_or(outbound.ring_timeout),
+            answered: new.answered,
+            ended: new.ended,
+        };
+        let live = LiveCall {
+            outgoing: Some(outgoing),
+            ..LiveCall::new(
+                call,
+                trunk_name,
+                agent,
+                facts,
+                Audio::Bound(socket),
+                span.clone(),
+            )
+        };
+        self.calls.insert(id.clone(), live);
+        counting::calls_live(self.calls.len());
+        self.locate(
+            Errand::Dial(id.clone()),
+            &outbound.address,
+            outbound.transport,
+        );
+        Ok(id)
+    }
+
+    /// A flow of the kind that calls of this trunk will take, for the family of the audio's address.
+    fn expected_flow(&self, outbound: &Outbound) -> Option<Flow> {
+        let wanted = outbound.address.host.ip();
+        self.transports
+            .local_addresses()
+            .find(|(_, local)| wanted.is_none_or(|ip| ip.is_ipv4() == local.is_ipv4()))
+            .map(|(transport, local)| Flow {
+                transport,
+                local,
+                remote: local,
+            })
+    }
+
+    /// The way to a call's first target is known: its INVITE leaves.
+    pub(super) fn dial(&mut self, id: &CallId, flows: Result<Vec<Flow>, EndReason>) {
+        let now = Instant::now();
+        let Some(live) = self.calls.get(id) else {
+            return;
+        };
+        let Some(outgoing) = &live.outgoing else {
+            return;
+        };
+        let ring_timeout = outgoing.ring_timeout;
+        let invite = flows.map(|flows| self.invitation(&live.trunk, outgoing, flows));
+        let sent = invite.and_then(|invite| {
+            self.endpoint
+                .invite(invite, now)
+                .map_err(|_| EndReason::with_status(EndCause::Fault, 503))
+        });
+        match sent {
+            Ok(invite) => {
+                self.call_by_invite.insert(invite, id.clone());
+                self.ringing.push_back((now + ring_timeout, id.clone()));
+                self.on_call(id, |live| live.call.placed(invite));
+            }
+            Err(reason) => self.on_call(id, |live| live.call.not_placed(reason)),
+        }
+    }
+
+    fn invitation(
+        &self,
+        trunk: &TrunkName,
+        outgoing: &Outgoing,
+        flows: Vec<Flow>,
+    ) -> OutgoingInvite {
+        let Addresses { target, from, to } = &outgoing.addresses;
+        let mut invite = OutgoingInvite::new(flows[0], target.clone(), from.clone(), to.clone());
+        invite.flows = flows;
+        invite.body = Some(outgoing.offer.clone());
+        invite.extra.clone_from(&outgoing.headers);
+        invite.redirections = REDIRECTIONS;
+        invite.route = self.trunks.service_route(trunk);
+        if let Some(outbound) = self.outbound_of(trunk) {
+            invite.credentials.clone_from(&outbound.credentials);
+            invite.silence = outbound.failover_after;
+        }
+        invite
+    }
+
+    pub(super) fn outbound_of(&self, trunk: &TrunkName) -> Option<&Outbound> {
+        self.config.trunks.get(trunk)?.outbound.as_ref()
+    }
+
+    /// Looks for the way to the first of `contacts` that has an address of its own; a number is for the
+    /// trunk.
+    pub(super) fn follow(&mut self, id: &CallId, invite: InviteId, contacts: &[Uri]) {
+        let trunk = self.calls.get(id).map(|live| live.trunk.clone());
+        let outbound = trunk.and_then(|trunk| self.outbound_of(&trunk).cloned());
+        let Some(target) = contacts.first().cloned() else {
+            return;
+        };
+        let (uri, wanted) = match (&target, outbound) {
+            (Uri::Sip(sip), _) => (sip.clone(), None),
+            (Uri::Other(_), Some(outbound)) => (outbound.address, outbound.transport),
+            (Uri::Other(_), None) => return self.give_up(invite),
+        };
+        self.locate(Errand::Follow(invite, target), &uri, wanted);
+    }
+
+    fn give_up(&mut self, invite: InviteId) {
+        if let Err(misuse) = self.endpoint.cancel(invite, &[], Instant::now()) {
+            tracing::debug!(%misuse, "a call ended before it could be given up");
+        }
+    }
+
+    /// The way to where an INVITE was redirected is known.
+    pub(super) fn followed(&mut self, invite: InviteId, target: Uri, flows: Vec<Flow>) {
+        let followed = self.endpoint.follow(invite, target, flows, Instant::now());
+        if let Err(misuse) = followed {
+            tracing::debug!(%misuse, "a redirection is not followed");
+            self.give_up(invite);
+        }
+    }
+
+    /// The far end asks us to call somebody in its place: a call out like any other, if its trunk lets it.
+    pub(super) fn succeed(&mut self, id: &CallId, succession: Succession) {
+        let Some(live) = self.calls.get(id) else {
+            return;
+        };
+        let trunk_name = live.trunk.clone();
+        let config = Arc::clone(&self.config);
+        let trunk = config.trunks.get(&trunk_name);
+        let outbound = trunk.filter(|trunk| trunk.accept_refer);
+        let Some(outbound) = outbound.and_then(|trunk| trunk.outbound.as_ref()) else {
+            tracing::info!("a REFER is refused: the trunk has no accept_refer, or no address");
+            return self.refuse_succession(id, StatusCode::DECLINE);
+        };
+        let number = user_or_host(&succession.target);
+        if let Err(refusal) = self.admit_successor(&trunk_name, &number, Instant::now()) {
+            tracing::info!(reason = refusal.as_str(), "a REFER is refused");
+            return self.refuse_succession(id, StatusCode::DECLINE);
+        }
+        let target = succession.target.clone();
+        let from = NameAddr::new(of_user(outbound, outbound.from_user.as_deref()));
+        let mut headers = Vec::new();
+        if let Some(replaces) = &succession.replaces {
+            headers.push(("Replaces".to_owned(), replaces.to_string()));
+            headers.push(("Require".to_owned(), "replaces".to_owned()));
+        }
+        if let Some(referred_by) = succession.referred_by {
+            headers.push(("Referred-By".to_owned(), referred_by));
+        }
+        let outgoing = Outgoing {
+            addresses: Addresses {
+                to: NameAddr::new(target.clone()),
+                target,
+                from,
+            },
+            offer: succession.offer,
+            headers,
+            ring_timeout: outbound.ring_timeout,
+            answered: None,
+            ended: None,
+        };
+        if let Some(live) = self.calls.get_mut(id) {
+            live.successor = Some(outgoing);
+        }
+        self.locate(
+            Errand::Succeed(id.clone()),
+            &outbound.address,
+            outbound.transport,
+        );
+    }
+
+    pub(super) fn refuse_succession(&mut self, id: &CallId, status: StatusCode) {
+        self.on_call(id, |live| live.call.succession_refused(status));
+    }
+
+    /// The way to who is to succeed a call's far end is known.
+    pub(super) fn dial_successor(&mut self, id: &CallId, flows: Result<Vec<Flow>, EndReason>) {
+        let now = Instant::now();
+        let Some(live) = self.calls.get_mut(id) else {
+            return;
+        };
+        let (trunk, Some(outgoing)) = (live.trunk.clone(), live.successor.take()) else {
+            return;
+        };
+        let sent = flows.map_err(|_| ()).and_then(|flows| {
+            let invite = self.invitation(&trunk, &outgoing, flows);
+            self.endpoint.invite(invite, now).map_err(|_| ())
+        });
+        match sent {
+            Ok(invite) => {
+                self.call_by_invite.insert(invite, id.clone());
+                self.on_call(id, |live| live.call.succession_placed(invite));
+            }
+            Err(()) => self.refuse_succession(id, StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// Ends calls of ours that have rung for long enough.
+    pub(super) fn end_long_ringing(&mut self, now: Instant) {
+        let due: Vec<CallId> = {
+            let is_due = |(at, _): &&(Instant, CallId)| *at <= now;
+            self.ringing
+                .iter()
+                .filter(is_due)
+                .map(|(_, id)| id.clone())
+                .collect()
+        };
+        if due.is_empty() {
+            return;
+        }
+        self.ringing.retain(|(at, _)| *at > now);
+        for id in due {
+            self.on_call(&id, |live| {
+                if live.is_ringing() {
+                    live.call.hang_up(EndCause::NotAnswered.into());
+                }
+            });
+        }
+    }
+}
+
+/// The trunk that was named, or the only one that calls go out by.
+fn trunk_for<'a>(
+    trunks: &'a std::collections::BTreeMap<TrunkName, Trunk>,
+    named: Option<&TrunkName>,
+) -> Result<(&'a Trunk, &'a Outbound), NotPlaced> {
+    if let Some(name) = named {
+        let trunk = trunks.get(name);
+        return trunk
+            .and_then(|trunk| Some((trunk, trunk.outbound.as_ref()?)))
+            .ok_or_else(|| NotPlaced::UnknownTrunk(name.to_string()));
+    }
+    let mut out = trunks
+        .values()
+        .filter_map(|trunk| Some((trunk, trunk.outbound.as_ref()?)));
+    match (out.next(), out.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) | (None, _) => Err(NotPlaced::WhichTrunk),
+    }
+}
+
+/// What our INVITE says of who calls whom. A `sip:` or `tel:` address is kept as given; a number becomes a
+/// user of the trunk's host.
+pub(super) fn addresses(
+    outbound: &Outbound,
+    to: &str,
+    from: Option<&str>,
+) -> Result<Addresses, NotPlaced> {
+    let target = match to.split_once(':') {
+        Some((scheme, _)) if is_scheme(scheme) => {
+            Uri::parse(to).map_err(|_| NotPlaced::BadAddress("to"))?
+        }
+        Some(_) | None => number(outbound, to).ok_or(NotPlaced::BadAddress("to"))?,
+    };
+    let from = match from {
+        Some(from)
+            if from
+                .split_once(':')
+                .is_some_and(|(scheme, _)| is_scheme(scheme)) =>
+        {
+            Uri::parse(from).map_err(|_| NotPlaced::BadAddress("from"))?
+        }
+        Some(from) => number(outbound, from).ok_or(NotPlaced::BadAddress("from"))?,
+        None => of_user(outbound, outbound.from_user.as_deref()),
+    };
+    Ok(Addresses {
+        to: NameAddr::new(target.clone()),
+        target,
+        from: NameAddr::new(from),
+    })
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    ["sip", "sips", "tel"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(scheme))
+}
+
+/// A user of the trunk's host; `None` when it has characters that no user can have.
+fn number(outbound: &Outbound, user: &str) -> Option<Uri> {
+    let uri = of_user(outbound, Some(user));
+    let sound = !user.is_empty() && Uri::parse(&uri.to_string()).is_ok_and(|read| read == uri);
+    sound.then_some(uri)
+}
+
+fn of_user(outbound: &Outbound, user: Option<&str>) -> Uri {
+    let mut uri: SipUri = outbound.named_host();
+    uri.user = user.map(str::to_owned);
+    if outbound.user_phone {
+        uri.parameters.set("user", Some("phone"));
+    }
+    Uri::Sip(uri)
+}
+
+/// Who an address means, for the operator's eyes.
+fn user_or_host(uri: &Uri) -> String {
+    match uri {
+        Uri::Sip(sip) => sip
+            .user_unescaped()
+            .map_or_else(|| sip.host.to_string(), |user| user.into_owned()),
+        Uri::Other(other) => other.rest().to_owned(),
+    }
+}
+
+/// Why a call whose way was not found is over.
+pub(super) fn unlocated() -> EndReason {
+    EndReason::with_status(EndCause::SignallingLost, 502)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offhook_sip::message::Host;
+
+    fn outbound(user_phone: bool, domain: Option<&str>) -> Outbound {
+        Outbound {
+            address: SipUri::new(Host::parse("192.0.2.1").unwrap(), Some(5090)),
+            transport: None,
+            domain: domain.map(|domain| Host::parse(domain).unwrap()),
+            credentials: None,
+            from_user: Some("1000".to_owned()),
+            user_phone,
+            register: None,
+            ring_timeout: std::time::Duration::from_secs(60),
+            failover_after: std::time::Duration::from_secs(4),
+            options_interval: None,
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_user_of_the_trunk_and_an_address_is_kept() {
+        let said = |to: &str| {
+            let addresses = addresses(&outbound(false, None), to, None).unwrap();
+            (addresses.target.to_string(), addresses.from.to_string())
+        };
+        let ours = "<sip:1000@192.0.2.1:5090>".to_owned();
+        assert_eq!(
+            said("+15550100"),
+            ("sip:+15550100@192.0.2.1:5090".to_owned(), ours.clone())
+        );
+        assert_eq!(
+            said("sip:desk@example.net;transport=tcp"),
+            (
+                "sip:desk@example.net;transport=tcp".to_owned(),
+                ours.clone()
+            )
+        );
+        assert_eq!(said("tel:+15550100"), ("tel:+15550100".to_owned(), ours));
+    }
+
+    #[test]
+    fn wound_67_numbers_are_marked_user_phone_in_all_three_places_where_the_trunk_wants_it() {
+        let outbound = outbound(true, Some("carrier.example"));
+        let addresses = addresses(&outbound, "+15550100", Some("+15550199")).unwrap();
+        assert_eq!(
+            addresses.target.to_string(),
+            "sip:+15550100@carrier.example;user=phone"
+        );
+        assert_eq!(
+            addresses.to.to_string(),
+            "<sip:+15550100@carrier.example;user=phone>"
+        );
+        assert_eq!(
+            addresses.from.to_string(),
+            "<sip:+15550199@carrier.example;user=phone>"
+        );
+    }
+
+    #[test]
+    fn what_no_user_can_be_is_refused() {
+        for bad in ["", "a b", "a@b", "a\r\nX: y", "<x>"] {
+            assert!(
+                addresses(&outbound(false, None), bad, None).is_err(),
+                "{bad:?}"
+            );
+            assert!(addresses(&outbound(false, None), "1", Some(bad)).is_err());
+        }
+    }
+}
