@@ -5,7 +5,7 @@
 //!                                └► connector: whom we believe, our certificate when we are asked
 //! ```
 //!
-//! One certificate speaks for us both ways. A loaded [`Tls`] never changes; to reload is to load
+//! One certificate speaks for us both ways. A loaded `Tls` never changes; to reload is to load
 //! another one and use it for the connections that follow. Keys are read into rustls and go nowhere
 //! else: no error and no `Debug` shows one.
 

@@ -14,7 +14,7 @@
 //! | notices of sessions | [`SESSION_NOTICE_QUEUE`] | the session's usher waits |
 //! | notices of media threads | [`NOTICE_QUEUE`] | see `media_driver` |
 //! | commands | [`COMMAND_QUEUE`] | the sender waits |
-//! | what connections bring, what is written to them | | see [`transports`] |
+//! | what connections bring, what is written to them | | see `transports` |
 
 mod audio;
 mod carrying;
