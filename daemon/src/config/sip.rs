@@ -11,8 +11,9 @@ use super::document::{Item, Section};
 use super::finding::Findings;
 use crate::tls::{Tls, TlsConfig};
 
-/// What [`SipConfig::connection_idle`] is where nothing else is said.
-const CONNECTION_IDLE: Duration = Duration::from_secs(600);
+/// What [`SipConfig::connection_idle`] is where nothing else is said: longer than the longest call that
+/// `limits.max_duration_s` lets be in the example, whose BYE may be the next that its connection carries.
+const CONNECTION_IDLE: Duration = Duration::from_secs(7_800);
 
 /// Where signalling listens and what it calls itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
