@@ -148,25 +148,15 @@ impl Call {
         (call, body)
     }
 
-    /// Our INVITE is out. One that was given up meanwhile is cancelled.
+    /// Our INVITE is out.
     pub fn placed(&mut self, invite: InviteId) {
         self.invite = Some(invite);
-        if matches!(self.state, State::Leaving { .. }) {
-            self.sip(invite, SipCommand::Cancel);
-        }
     }
 
     /// Our INVITE cannot be sent.
     pub fn not_placed(&mut self, reason: EndReason) {
         if self.invite.is_none() {
-            self.dialog_is_over(match &self.state {
-                State::Leaving { reason } => reason.clone(),
-                State::Calling { .. }
-                | State::Answering { .. }
-                | State::Talking
-                | State::Closing { .. }
-                | State::Over => reason,
-            });
+            self.dialog_is_over(reason);
         }
     }
 
@@ -508,18 +498,16 @@ impl Call {
             self.sip(invite, SipCommand::Cancel);
         }
         let Some(invite) = self.invite else {
-            match self.state {
-                // The driver still looks for the way; it hears that nobody waits when it has found it.
-                State::Calling { .. } => self.state = State::Leaving { reason },
-                State::Answering { .. } | State::Talking => self.dialog_is_over(reason),
-                State::Leaving { .. } | State::Closing { .. } | State::Over => {}
-            }
+            // The way to the far end is still looked for, or it has gone before its successor came.
+            self.dialog_is_over(reason);
             return;
         };
         match self.state {
+            // Nothing is open here yet. Whether the CANCEL has to wait for a 1xx, and what answers it, is the
+            // endpoint's: it also hangs up on who answers the INVITE after all.
             State::Calling { .. } => {
                 self.sip(invite, SipCommand::Cancel);
-                self.state = State::Leaving { reason };
+                self.dialog_is_over(reason);
             }
             State::Answering { .. } | State::Talking => {
                 let headers = Vec::new();
