@@ -101,8 +101,8 @@ impl Identifiers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InviteId(pub(crate) u64);
 
-/// One REFER of ours and the news about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One REFER of ours and the news about it; the default is none's.
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReferralId(pub(crate) u64);
 
 /// A registration that keeps itself.

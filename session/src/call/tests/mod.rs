@@ -1,5 +1,7 @@
 //! Calls without a network: what the endpoint reports goes in, what the driver must do comes out.
 
+mod outgoing;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use offhook_media::codec::CodecKind;
@@ -59,16 +61,7 @@ fn call_with(body: &str) -> (Call, Vec<Output>) {
 fn undrained_call_with(body: &str) -> Call {
     let provision = Provision {
         id: CallId::new("0011223344556677"),
-        local: LocalMedia {
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 10_000,
-            codecs: vec![CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma],
-            telephone_event: true,
-            ptime_ms: 20,
-            direction: Direction::SendReceive,
-            session_id: 1,
-            session_version: 1,
-        },
+        local: local_media(),
         leg: LegSettings {
             voice_activity: false,
             no_media_timeout: None,
@@ -76,6 +69,19 @@ fn undrained_call_with(body: &str) -> Call {
         },
     };
     Call::incoming(first_invite(), &request("INVITE", body), provision)
+}
+
+fn local_media() -> LocalMedia {
+    LocalMedia {
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 10_000,
+        codecs: vec![CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma],
+        telephone_event: true,
+        ptime_ms: 20,
+        direction: Direction::SendReceive,
+        session_id: 1,
+        session_version: 1,
+    }
 }
 
 fn drain(call: &mut Call) -> Vec<Output> {
