@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use offhook_sip::message::Host;
 use rustls::RootCertStore;
 use rustls::client::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
@@ -36,6 +37,9 @@ pub struct TlsConfig {
     pub require_client_certificate: bool,
     /// Authorities that are believed beside the system's when we connect (PEM).
     pub ca_file: Option<PathBuf>,
+    /// What Via and Contact say for TLS instead of an address, as some far ends want a name that the
+    /// certificate has.
+    pub name: Option<Host>,
 }
 
 /// A file that TLS cannot be made of, with the key that names it.
@@ -359,6 +363,7 @@ mod tests {
         let with_authorities = |path: &str| TlsConfig {
             client_ca_file: Some(files.0.join(path)),
             ..files.config("ours.pem", "ours.key")
+            name: None,
         };
         let said = error_of(&with_authorities("text"));
         assert!(said.starts_with("client_ca_file: "), "{said}");

@@ -95,19 +95,22 @@ impl Flow {
     /// reliable flow: some peers refuse a second connection. An address literal is obeyed unless
     /// it cannot be meant for us: a private or loopback one named by a peer that we reach at a
     /// public address is written from behind its NAT.
-    pub(crate) fn request_flow(self, host: &Host, port: Option<u16>) -> Self {
+    ///
+    /// Also says whether the URI was obeyed, so that what else it says counts.
+    pub(crate) fn request_flow(self, host: &Host, port: Option<u16>) -> (Self, bool) {
         if self.transport.is_reliable() {
-            return self;
+            return (self, false);
         }
         let named = match host {
             Host::V4(address) => IpAddr::V4(*address),
             Host::V6(address) => IpAddr::V6(*address),
-            Host::Name(_) => return self,
+            Host::Name(_) => return (self, false),
         };
         if named.is_ipv4() != self.remote.is_ipv4() || reach(named) < reach(self.remote.ip()) {
-            return self;
+            return (self, false);
         }
-        self.towards(SocketAddr::new(named, port.unwrap_or(5060)))
+        let remote = SocketAddr::new(named, port.unwrap_or(5060));
+        (self.towards(remote), true)
     }
 }
 
@@ -163,13 +166,13 @@ mod tests {
     fn a_private_next_hop_of_a_public_peer_is_reached_at_its_source() {
         let public = flow("203.0.113.9:5070");
         let private = Host::V4(Ipv4Addr::new(10, 0, 0, 5));
-        assert_eq!(public.request_flow(&private, Some(5070)), public);
+        assert_eq!(public.request_flow(&private, Some(5070)), (public, false));
     }
 
     #[test]
     fn a_public_next_hop_is_obeyed() {
         let next_hop = Host::V4(Ipv4Addr::new(203, 0, 113, 80));
-        let sent = flow("203.0.113.9:5070").request_flow(&next_hop, None);
+        let (sent, _) = flow("203.0.113.9:5070").request_flow(&next_hop, None);
         assert_eq!(sent.remote, "203.0.113.80:5060".parse().unwrap());
     }
 
@@ -180,6 +183,6 @@ mod tests {
             ..flow("203.0.113.9:40000")
         };
         let next_hop = Host::V4(Ipv4Addr::new(203, 0, 113, 80));
-        assert_eq!(tls.request_flow(&next_hop, Some(5061)), tls);
+        assert_eq!(tls.request_flow(&next_hop, Some(5061)).0, tls);
     }
 }

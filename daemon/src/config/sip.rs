@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use offhook_sip::endpoint::{SessionTimerPolicy, Transport};
 
+use offhook_sip::message::Host;
+
 use super::document::{Item, Section};
 use super::finding::Findings;
 use crate::tls::{Tls, TlsConfig};
@@ -299,6 +301,9 @@ fn read_tls(item: &Item<'_>, findings: &mut Findings) -> Option<TlsConfig> {
         }
         None => authorities.is_some(),
     };
+    let name = section
+        .take("name")
+        .and_then(|item| findings.keep(item.parse(|text| Host::parse(text))));
     let config = match (certificate, key_file) {
         (Some(certificate), Some(key_file)) => Some(TlsConfig {
             certificate,
@@ -306,6 +311,7 @@ fn read_tls(item: &Item<'_>, findings: &mut Findings) -> Option<TlsConfig> {
             client_ca_file,
             require_client_certificate,
             ca_file,
+            name,
         }),
         (Some(_) | None, _) => None,
     };

@@ -511,11 +511,21 @@ fn streams_for_datagrams(transports: &Transports) -> BTreeMap<SocketAddr, Socket
 
 /// What Via and Contact say for each listening address, whatever is spoken there.
 fn advertised(config: &Config, transports: &Transports) -> BTreeMap<SocketAddr, HostPort> {
-    let said = |local: SocketAddr| {
-        SocketAddr::new(config.sip.advertise.address_for(local.ip()), local.port())
+    let name = config.sip.tls.as_ref().and_then(|tls| tls.name.as_ref());
+    let said = |transport: Transport, local: SocketAddr| {
+        let ip = config.sip.advertise.address_for(local.ip());
+        match (transport, name) {
+            (Transport::Tls, Some(name)) => HostPort {
+                host: name.clone(),
+                port: local.port(),
+            },
+            (Transport::Udp | Transport::Tcp | Transport::Tls, _) => {
+                HostPort::from(SocketAddr::new(ip, local.port()))
+            }
+        }
     };
     transports
         .local_addresses()
-        .map(|(_, local)| (local, HostPort::from(said(local))))
+        .map(|(transport, local)| (local, said(transport, local)))
         .collect()
 }

@@ -114,9 +114,16 @@ impl Core {
     /// Where a request inside `dialog` goes, given the flow its last message used.
     pub(crate) fn flow_of(&self, dialog: &Dialog, flow: Flow) -> Flow {
         let next_hop = dialog.next_hop();
-        match next_hop.host() {
-            Some(host) => flow.request_flow(host, next_hop.port()),
-            None => flow,
+        let Some(host) = next_hop.host() else {
+            return flow;
+        };
+        let (flow, obeyed) = flow.request_flow(host, next_hop.port());
+        let wants_tcp = next_hop
+            .transport()
+            .is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
+        match self.config.stream_instead_of(flow) {
+            Some(stream) if obeyed && wants_tcp => stream,
+            Some(_) | None => flow,
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Sent {
     pub(crate) at: Duration,
     /// Where to.
     pub(crate) to: SocketAddr,
+    /// By what.
+    pub(crate) transport: Transport,
     /// What.
     pub(crate) text: String,
 }
@@ -203,6 +205,7 @@ impl World {
                     self.sent.push_back(Sent {
                         at,
                         to: flow.remote,
+                        transport: flow.transport,
                         text,
                     });
                 }

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use offhook_sip::{
-    endpoint::{EndCause, Event},
+    endpoint::{EndCause, EndpointConfig, Event, Flow, Transport},
     message::StatusCode,
 };
 
 use crate::{
     answering::{established, offered},
-    outgoing::calling,
+    outgoing::{calling, calling_with},
     phone::Phone,
     text,
-    world::{T1, World},
+    world::{T1, World, sdp},
 };
 
 #[test]
@@ -262,4 +262,128 @@ fn wound_70_compact_and_full_names_mix_and_unknown_headers_ride_along() {
         request.headers.get("P-Charging-Vector"),
         Some("icid-value=1")
     );
+}
+
+#[test]
+fn wound_03_a_connection_is_kept_whatever_transport_the_contact_names_and_the_top_route_decides() {
+    let mut world = World::new();
+    world.flow.transport = Transport::Tcp;
+    let (mut world, mut phone, id, invite) = calling_with(world, "w3", |_| {});
+    phone.contact = "<sip:callee@203.0.113.77:5061;transport=tls>".to_owned();
+    let ok = phone.answer(&invite).replacen(
+        "Contact:",
+        "Record-Route: <sip:203.0.113.9:5070;transport=tcp;lr>\r\nContact:",
+        1,
+    );
+    world.deliver(&ok);
+    let ack = world.next();
+    assert_eq!((ack.to, ack.transport), (world.flow.remote, Transport::Tcp));
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    let bye = world.next();
+    assert_eq!((bye.to, bye.transport), (world.flow.remote, Transport::Tcp));
+    assert_eq!(
+        text::request_uri(&bye.text),
+        "sip:callee@203.0.113.77:5061;transport=tls"
+    );
+}
+
+/// An endpoint that listens on TCP beside UDP.
+fn world_with_a_stream() -> World {
+    let local = World::new().flow.local;
+    World::with_config(EndpointConfig {
+        stream_for: [(local, local)].into(),
+        ..EndpointConfig::default()
+    })
+}
+
+#[test]
+fn wound_03_a_top_route_that_names_tcp_is_reached_by_tcp() {
+    let (mut world, phone, _, invite) = calling_with(world_with_a_stream(), "w3b", |_| {});
+    let ok = phone.answer(&invite).replacen(
+        "Contact:",
+        "Record-Route: <sip:203.0.113.9:5080;transport=tcp;lr>\r\nContact:",
+        1,
+    );
+    world.deliver(&ok);
+    let ack = world.next();
+    assert_eq!(ack.transport, Transport::Tcp);
+    assert_eq!(ack.to, "203.0.113.9:5080".parse().unwrap());
+    assert!(text::header(&ack.text, "Via").starts_with("SIP/2.0/TCP "));
+}
+
+#[test]
+fn wound_08_a_request_too_large_for_a_datagram_leaves_by_tcp_and_by_udp_where_that_fails() {
+    let large = "x".repeat(1_300);
+    let mut world = world_with_a_stream();
+    let mut invitation = crate::outgoing::call(&world);
+    invitation.body = sdp(&large);
+    world
+        .act(|endpoint, now| endpoint.invite(invitation, now))
+        .unwrap();
+    let first = world.next();
+    assert_eq!(first.transport, Transport::Tcp);
+    assert!(text::header(&first.text, "Via").starts_with("SIP/2.0/TCP "));
+    let stream = Flow {
+        transport: Transport::Tcp,
+        ..world.flow
+    };
+    world.act(|endpoint, now| endpoint.handle_transport_error(stream, now));
+    let second = world.next();
+    assert_eq!(second.transport, Transport::Udp);
+    assert_eq!(text::body(&second.text), large);
+    world.expect_no_event();
+}
+
+#[test]
+fn wound_08_without_a_stream_a_large_request_leaves_by_udp_all_the_same() {
+    let large = "x".repeat(3_000);
+    let (_, _, _, invite) = calling_with(World::new(), "w8", |call| call.body = sdp(&large));
+    assert_eq!(text::body(&invite), large);
+}
+
+#[test]
+fn wound_16_ack_and_bye_follow_the_2xx_whatever_tag_the_180_had() {
+    let (mut world, mut phone, id, invite) = calling("w16");
+    world.deliver(&phone.ringing(&invite));
+    phone.tag = "of-the-200".to_owned();
+    world.deliver(&phone.answer(&invite));
+    assert_eq!(text::tag(&world.expect("ACK"), "To"), "of-the-200");
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    assert_eq!(text::tag(&world.expect("BYE"), "To"), "of-the-200");
+}
+
+#[test]
+fn wound_27_a_reinvite_on_a_call_of_ours_is_that_calls_and_no_new_one() {
+    let (mut world, mut phone, id, invite) = calling("w27");
+    world.deliver(&phone.answer(&invite));
+    world.expect("ACK");
+    world.events();
+    phone.call_id = text::header(&invite, "Call-ID").to_owned();
+    phone.remote_tag = text::tag(&invite, "From").to_owned();
+    world.deliver(&phone.reinvite());
+    world.expect("100 INVITE");
+    let event = world.event();
+    assert!(matches!(event, Event::Reoffer { .. }), "{event:?}");
+    assert_eq!(event.id(), id);
+}
+
+#[test]
+fn wound_57_what_we_can_do_for_a_transfer_is_said_in_invite_and_answer() {
+    let (_, _, _, invite) = calling("w57");
+    let (mut world, _, id) = offered("w57b");
+    world
+        .act(|endpoint, now| endpoint.accept(id, None, &[], now))
+        .unwrap();
+    for message in [invite, world.expect("200 INVITE")] {
+        assert!(text::header(&message, "Supported").contains("replaces"));
+        let allow = text::header(&message, "Allow");
+        assert!(
+            allow.contains("REFER") && allow.contains("NOTIFY"),
+            "{allow}"
+        );
+    }
 }

@@ -164,7 +164,8 @@ fn a_body_that_is_no_session_description_is_a_400() {
 }
 
 #[test]
-fn an_invite_without_an_offer_is_given_ours_and_the_leg_opens_with_the_answer_in_the_ack() {
+fn wound_13_an_invite_without_an_offer_is_given_ours_and_the_leg_opens_with_the_answer_in_the_ack()
+{
     let (mut call, outputs) = call_with("");
     let [
         Output::Sip(_, SipCommand::Ring),

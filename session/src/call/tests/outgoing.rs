@@ -99,7 +99,7 @@ fn progress(outputs: &[Output]) -> Vec<TransferProgress> {
 }
 
 #[test]
-fn the_answer_opens_the_leg_and_what_a_1xx_said_does_not() {
+fn wound_59_the_answer_opens_the_leg_and_what_a_1xx_said_does_not() {
     let (mut call, id, _) = calling();
     let early = response(183, &offer("8", ""));
     call.handle_sip(Event::Provisional {

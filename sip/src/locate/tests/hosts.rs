@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_host_without_a_port_is_looked_for_by_srv_before_its_own_addresses() {
+fn wound_39_a_host_without_a_port_is_looked_for_by_srv_before_its_own_addresses() {
     let mut dns = World::default()
         .srv("_sip._udp.carrier.example", &[(1, 5080, "edge.example")])
         .host("carrier.example", &["192.0.2.80"])

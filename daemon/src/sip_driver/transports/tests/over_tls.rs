@@ -44,6 +44,7 @@ impl Certificates {
             client_ca_file: None,
             require_client_certificate: false,
             ca_file: Some(self.certificate("theirs")),
+            name: None,
         }
     }
 
