@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_sip::{
-    endpoint::{EndpointConfig, Limits},
+    endpoint::{EndpointConfig, Limits, Reception},
     message::StatusCode,
 };
 
@@ -378,4 +378,57 @@ fn a_client_of_rfc_2543_without_branches_is_told_apart_by_its_numbers() {
     world.advance(Duration::from_secs(60));
     world.expect_silence();
     world.expect_nothing_left();
+}
+
+#[test]
+fn while_shedding_new_calls_get_503_without_state_and_calls_that_are_up_go_on() {
+    let (mut world, mut phone, _) = established("r40");
+    world.endpoint.set_shedding(true);
+    let refusal = answer_to(&mut world, &Phone::new("r41").invite());
+    assert_eq!(text::summary(&refusal), "503 INVITE");
+    assert_ne!(text::header(&refusal, "Retry-After"), "");
+    let again = answer_to(&mut world, &Phone::new("r41").invite());
+    assert_eq!(again, refusal);
+    world.deliver(&phone.request("BYE"));
+    world.expect("200 BYE");
+    world.endpoint.set_shedding(false);
+    world.deliver(&Phone::new("r42").invite());
+    world.expect("100 INVITE");
+}
+
+#[test]
+fn who_is_forbidden_gets_one_answer_no_longer_than_what_was_sent_and_none_to_noise() {
+    let mut world = World::new();
+    let flow = world.flow;
+    let forbid = |world: &mut World, message: &str| {
+        world.act(|endpoint, _| endpoint.forbid(flow, message.as_bytes()))
+    };
+    let invite = Phone::new("r43").invite();
+    assert!(forbid(&mut world, &invite));
+    let answer = world.expect("403 INVITE");
+    assert!(answer.len() <= invite.len(), "{answer}");
+    let short = "OPTIONS sip:a SIP/2.0\r\nv: SIP/2.0/UDP b\r\nf: c:d\r\nt: c:d\r\ni: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    for silent in [
+        short,
+        &Phone::new("r44").request("ACK"),
+        "SIP/2.0 200 OK\r\n\r\n",
+        "noise",
+    ] {
+        assert!(!forbid(&mut world, silent), "{silent}");
+    }
+    world.expect_silence();
+    world.expect_nothing_left();
+}
+
+#[test]
+fn the_caller_learns_what_a_datagram_was_taken_for() {
+    let mut world = World::new();
+    let flow = world.flow;
+    let mut take = |message: &str| {
+        world.act(|endpoint, now| endpoint.handle_datagram(flow, message.as_bytes(), now))
+    };
+    assert_eq!(take("\r\n\r\n"), Reception::Sound);
+    assert_eq!(take(&Phone::new("r45").invite()), Reception::Sound);
+    assert_eq!(take("noise"), Reception::Damaged);
+    assert_eq!(take(&outside("REGISTER", "r46")), Reception::Unservable);
 }
