@@ -139,18 +139,16 @@ impl Caller {
         let uri = |text: String| {
             Uri::parse(&text).map_err(|error| CallerError::Answer(error.to_string()))
         };
-        let invite = OutgoingInvite {
+        let mut invite = OutgoingInvite::new(
             flow,
-            target: uri(format!("sip:{user}@{target}"))?,
-            from: NameAddr::new(uri(format!("sip:{USER}@{}", flow.local))?),
-            to: NameAddr::new(uri(format!("sip:{user}@{target}"))?),
-            route: Vec::new(),
-            extra: Vec::new(),
-            body: Some(Body {
-                content_type: "application/sdp".to_owned(),
-                bytes: offer.body.clone(),
-            }),
-        };
+            uri(format!("sip:{user}@{target}"))?,
+            NameAddr::new(uri(format!("sip:{USER}@{}", flow.local))?),
+            NameAddr::new(uri(format!("sip:{user}@{target}"))?),
+        );
+        invite.body = Some(Body {
+            content_type: "application/sdp".to_owned(),
+            bytes: offer.body.clone(),
+        });
         endpoint
             .invite(invite, now)
             .map_err(|error| CallerError::Answer(error.to_string()))?;
@@ -220,7 +218,7 @@ impl Caller {
                 }
                 Output::Event(Event::Answered { response, .. }) => self.answered(&response)?,
                 Output::Event(Event::Ended { cause, .. }) => return Ok(Some(cause)),
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Registration { .. } | Output::Probed { .. } => {}
             }
         }
         Ok(None)

@@ -247,10 +247,11 @@ impl Signalling {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => self.transmit(flow, &bytes),
-                Output::Event(Event::Incoming { id, request, flow }) => {
+                Output::Event(Event::Incoming { id, request, flow, .. }) => {
                     self.incoming(id, &request, flow)
                 }
                 Output::Event(event) => self.dispatch(event),
+                Output::Registration { .. } | Output::Probed { .. } => {}
             }
         }
     }
