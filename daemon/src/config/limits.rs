@@ -16,6 +16,10 @@ pub struct LimitsConfig {
     pub calls_per_second: u32,
     /// A call that lasts longer is ended.
     pub max_duration: Duration,
+    /// What one address of a trunk may send, twice as much in a burst.
+    pub messages_per_second_per_source: u32,
+    /// This many bad messages in ten seconds ban their source; a trunk's address ten times as many. 0: never.
+    pub ban_after_bad_messages: u32,
 }
 
 pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> LimitsConfig {
@@ -38,11 +42,21 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> LimitsC
             .warnings
             .push(item.finding("calling out is not built yet; there is nothing to limit"));
     }
+    let messages_per_second_per_source = findings
+        .keep(section.require("messages_per_second_per_source"))
+        .and_then(|item| findings.keep(item.integer(10..=1_000_000)))
+        .unwrap_or_default();
+    let ban_after_bad_messages = findings
+        .keep(section.require("ban_after_bad_messages"))
+        .and_then(|item| findings.keep(item.integer(0..=1_000_000)))
+        .unwrap_or_default();
     section.finish(findings);
     LimitsConfig {
         calls: calls as usize,
         calls_per_second,
         max_duration,
+        messages_per_second_per_source,
+        ban_after_bad_messages,
     }
 }
 

@@ -48,7 +48,7 @@ pub use names::{AgentName, InvalidName, TrunkName};
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
 pub use route::Route;
-pub use sip::{Advertise, SipConfig};
+pub use sip::{Advertise, SipConfig, Strangers};
 pub use trunk::Trunk;
 
 /// A configuration without mistakes.

@@ -14,6 +14,30 @@ pub struct SipConfig {
     pub listen: Vec<SocketAddr>,
     /// What the far ends know us by.
     pub advertise: Advertise,
+    /// What somebody hears whom no trunk lists.
+    pub strangers: Strangers,
+}
+
+/// What somebody hears whom no trunk lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strangers {
+    /// Nothing: a scanner does not learn that anybody lives here.
+    #[default]
+    Silent,
+    /// 403, never more bytes than came.
+    Forbid,
+}
+
+impl FromStr for Strangers {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "silent" => Ok(Self::Silent),
+            "forbid" => Ok(Self::Forbid),
+            _ => Err("is none of silent, forbid"),
+        }
+    }
 }
 
 /// The addresses that Via, Contact and SDP say, at most one a family.
@@ -119,8 +143,16 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConf
             .warnings
             .push(tls.finding("TLS is not built yet; the certificate is not used"));
     }
+    let strangers = section
+        .take("strangers")
+        .and_then(|item| findings.keep(item.parse(str::parse)))
+        .unwrap_or_default();
     section.finish(findings);
-    SipConfig { listen, advertise }
+    SipConfig {
+        listen,
+        advertise,
+        strangers,
+    }
 }
 
 fn read_listen(item: &Item<'_>, advertise: &Advertise, findings: &mut Findings) -> Vec<SocketAddr> {

@@ -7,16 +7,12 @@ use offhook_media::leg::LegStatistics;
 use offhook_session::agent_session::EndReason;
 use offhook_sip::endpoint::EndpointStatistics;
 
+use super::gate::GateStatistics;
 use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
     ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
-    SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS,
+    SIP_BANS, SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_SHED, SIP_TRANSACTIONS,
 };
-
-/// A datagram of somebody who may not speak to us.
-pub(super) fn stranger_dropped() {
-    counter!(SIP_DROPPED, "reason" => "stranger").increment(1);
-}
 
 /// A datagram that the kernel had no room for.
 pub(super) fn send_dropped() {
@@ -77,6 +73,20 @@ pub(super) fn leg_closed(statistics: &LegStatistics) {
             "a recording has holes: the writer was too slow"
         );
     }
+}
+
+/// What the gate counted so far.
+pub(super) fn gate(statistics: &GateStatistics) {
+    for (reason, dropped) in [
+        ("stranger", statistics.strangers),
+        ("forbidden", statistics.forbidden),
+        ("banned", statistics.banned),
+        ("rate", statistics.over_rate),
+    ] {
+        counter!(SIP_DROPPED, "reason" => reason).absolute(dropped);
+    }
+    counter!(SIP_SHED).absolute(statistics.shed);
+    counter!(SIP_BANS).absolute(statistics.bans);
 }
 
 /// What the endpoint counted so far.

@@ -14,7 +14,7 @@ use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode, Uri};
 use tracing::info_span;
 
 use super::live_call::{Audio, LiveCall};
-use super::{Signalling, counting};
+use super::{Signalling, counting, receiving};
 use crate::config::{AgentName, TrunkName};
 use crate::control::{CallState, LiveCall as DirectoryEntry};
 use crate::media_driver::{RtpSocket, bind_rtp};
@@ -45,6 +45,7 @@ impl Signalling {
             Ok((destination, socket)) => self.begin(invite, request, destination, socket),
             Err(NoCall::NoRoute) => {
                 counting::call_refused(404, "no_route");
+                receiving::note_bad(&mut self.gate, flow, now);
                 self.reject(invite, StatusCode::NOT_FOUND, &[], now);
             }
             Err(NoCall::Refused(refusal)) => {

@@ -18,8 +18,10 @@
 mod audio;
 mod counting;
 mod ending;
+mod gate;
 mod incoming;
 mod live_call;
+mod receiving;
 mod sockets;
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,6 +49,7 @@ use crate::telemetry::health::Heartbeat;
 
 pub(crate) use sockets::SipSockets;
 
+use gate::{Gate, Rules};
 use live_call::LiveCall;
 
 /// How many notices of sessions may wait.
@@ -106,6 +109,7 @@ pub(crate) struct Parts {
 pub(crate) struct Signalling {
     config: Arc<Config>,
     sockets: SipSockets,
+    gate: Gate,
     endpoint: Endpoint,
     media: Arc<MediaThreads>,
     sessions: Arc<Sessions>,
@@ -151,6 +155,7 @@ impl Signalling {
         };
         let (session_notice_sender, session_notices) = mpsc::channel(SESSION_NOTICE_QUEUE);
         Self {
+            gate: gate_of(&parts.config),
             endpoint: Endpoint::new(endpoint_config, parts.random.next_u64()),
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
             admission: Admission::new(limits, now),
@@ -207,6 +212,7 @@ impl Signalling {
             if now >= self.next_count {
                 self.next_count = now + HEARTBEAT;
                 counting::endpoint(&self.endpoint.statistics());
+                counting::gate(&self.gate.statistics());
             }
         }
     }
@@ -227,19 +233,11 @@ impl Signalling {
     fn read_sockets(&mut self) {
         let Self {
             sockets,
+            gate,
             endpoint,
-            config,
             ..
         } = self;
-        sockets.read(|flow, bytes| {
-            if config.trunk_for(flow.remote.ip()).is_some() {
-                counting::message_received();
-                endpoint.handle_datagram(flow, bytes, Instant::now());
-            } else {
-                // No answer at all: a stranger does not learn that anybody lives here.
-                counting::stranger_dropped();
-            }
-        });
+        sockets.read(|flow, bytes| receiving::receive(gate, endpoint, flow, bytes));
     }
 
     /// Carries out everything the endpoint and the calls want done, until nothing is left.
@@ -247,9 +245,9 @@ impl Signalling {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { flow, bytes } => self.transmit(flow, &bytes),
-                Output::Event(Event::Incoming { id, request, flow, .. }) => {
-                    self.incoming(id, &request, flow)
-                }
+                Output::Event(Event::Incoming {
+                    id, request, flow, ..
+                }) => self.incoming(id, &request, flow),
                 Output::Event(event) => self.dispatch(event),
                 Output::Registration { .. } | Output::Probed { .. } => {}
             }
@@ -435,6 +433,16 @@ impl Signalling {
     fn is_drained(&self) -> bool {
         self.drain.is_some() && self.calls.is_empty()
     }
+}
+
+fn gate_of(config: &Config) -> Gate {
+    let rules = Rules {
+        strangers: config.sip.strangers,
+        messages_per_second: config.limits.messages_per_second_per_source,
+        ban_after: config.limits.ban_after_bad_messages,
+    };
+    let trunks = config.trunks.values();
+    Gate::new(rules, trunks.flat_map(|trunk| trunk.inbound_from.clone()))
 }
 
 /// What Via and Contact say for each socket.

@@ -18,6 +18,10 @@ pub const ANSWER_SECONDS: &str = "offhook_answer_seconds";
 pub const SIP_MESSAGES: &str = "offhook_sip_messages_total";
 /// SIP datagrams dropped, by `reason`.
 pub const SIP_DROPPED: &str = "offhook_sip_dropped_total";
+/// SIP messages over their source's rate, let in without new calls.
+pub const SIP_SHED: &str = "offhook_sip_shed_total";
+/// Sources that were banned for sending garbage.
+pub const SIP_BANS: &str = "offhook_sip_bans_total";
 /// RTP packets by `direction`.
 pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 /// RTP packets that never came.
@@ -91,6 +95,11 @@ fn describe() {
     describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "From the INVITE to our 200.");
     describe_counter!(SIP_MESSAGES, "SIP messages.");
     describe_counter!(SIP_DROPPED, "SIP datagrams dropped.");
+    describe_counter!(
+        SIP_SHED,
+        "SIP messages over their source's rate, let in without new calls."
+    );
+    describe_counter!(SIP_BANS, "Sources banned for sending garbage.");
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(SIP_RETRANSMISSIONS, "SIP messages that repeat one.");

@@ -516,7 +516,9 @@ fn reason_of(cause: DialogEnd) -> EndReason {
         DialogEnd::Rejected(status) | DialogEnd::Refused(status) => {
             EndReason::with_status(EndCause::Rejected, status.as_u16())
         }
-        DialogEnd::AckTimeout | DialogEnd::PrackTimeout | DialogEnd::SessionExpired => EndReason::with_status(EndCause::SignallingLost, 408),
+        DialogEnd::AckTimeout | DialogEnd::PrackTimeout | DialogEnd::SessionExpired => {
+            EndReason::with_status(EndCause::SignallingLost, 408)
+        }
         DialogEnd::NoAnswer => EndReason::with_status(EndCause::NotAnswered, 408),
         DialogEnd::TransportFailed => EndReason::with_status(EndCause::SignallingLost, 503),
     }
