@@ -5,27 +5,24 @@ use std::time::{Duration, Instant};
 /// A bucket that fills at a steady rate and is taken from one at a time. Whole numbers keep it exact.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBucket {
-    /// Tokens that flow in, in the time of `per_s`.
+    /// What flows in each nanosecond, in the bucket's unit.
     rate: u64,
-    /// Seconds in which the rate flows in.
-    per_s: u64,
+    /// One token in that unit.
+    token: u64,
     burst: u64,
-    /// What may still be taken, in billionths.
     tokens: u64,
     refilled: Instant,
 }
 
-/// One token, in the bucket's own unit.
-const TOKEN: u64 = 1_000_000_000;
-
 impl TokenBucket {
-    /// A full bucket of `burst` that gains `rate` every `per`, which is whole seconds (1 and up).
+    /// A full bucket of `burst` that gains `rate` every `per`, which is whole seconds (1 to 3,600).
     #[must_use]
     pub fn new(rate: u32, per: Duration, burst: u32, now: Instant) -> Self {
-        let burst = u64::from(burst) * TOKEN;
+        let token = per.as_secs().clamp(1, 3_600) * 1_000_000_000;
+        let burst = u64::from(burst).saturating_mul(token);
         Self {
             rate: u64::from(rate),
-            per_s: per.as_secs().max(1),
+            token,
             burst,
             tokens: burst,
             refilled: now,
@@ -48,7 +45,7 @@ impl TokenBucket {
     pub fn take(&mut self, now: Instant) -> bool {
         let has = self.has(now);
         if has {
-            self.tokens -= TOKEN;
+            self.tokens -= self.token;
         }
         has
     }
@@ -56,18 +53,15 @@ impl TokenBucket {
     /// Whether one could be taken.
     pub fn has(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.tokens >= TOKEN
+        self.tokens >= self.token
     }
 
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.refilled);
         let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let gained = elapsed_ns.saturating_mul(self.rate) / self.per_s;
-        // What rounds to nothing is left to add up until the next look.
-        if gained > 0 || self.rate == 0 {
-            self.tokens = self.tokens.saturating_add(gained).min(self.burst);
-            self.refilled = now;
-        }
+        let gained = elapsed_ns.saturating_mul(self.rate);
+        self.tokens = self.tokens.saturating_add(gained).min(self.burst);
+        self.refilled = self.refilled.max(now);
     }
 }
 

@@ -33,6 +33,12 @@ pub struct DaemonSetup {
     pub codecs: Vec<&'static str>,
     /// Whether the flow agent is configured (it wants the speech libraries).
     pub front_desk: bool,
+    /// Keys added to the table `sip`.
+    pub sip_keys: &'static str,
+    /// Keys added to the table `limits`.
+    pub limit_keys: &'static str,
+    /// Who may call in.
+    pub inbound_from: &'static str,
     /// Keys added to the table of the agent `echo`.
     pub echo_keys: &'static str,
     /// Whole tables added at the end of the file.
@@ -52,6 +58,9 @@ impl Default for DaemonSetup {
             calls_per_second: 100,
             codecs: vec!["opus", "pcmu", "pcma"],
             front_desk: false,
+            sip_keys: "",
+            limit_keys: "",
+            inbound_from: "127.0.0.0/8",
             echo_keys: "",
             more: "",
             log: "info",
@@ -245,6 +254,9 @@ fn configuration(
         calls_per_second,
         codecs,
         front_desk,
+        sip_keys,
+        limit_keys,
+        inbound_from,
         echo_keys,
         more,
         drain_s,
@@ -252,12 +264,12 @@ fn configuration(
     } = setup;
     let (first, last) = (rtp_ports.start, rtp_ports.end - 1);
     let mut text = format!(
-        "[sip]\nlisten = [\"udp:{sip}\"]\n\n\
+        "[sip]\nlisten = [\"udp:{sip}\"]\n{sip_keys}\n\n\
          [media]\nbind = [\"127.0.0.1\"]\nports = \"{first}-{last}\"\ncodecs = {codecs:?}\n\n\
-         [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n\n\
+         [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n{limit_keys}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
          [drain]\ntimeout_s = {drain_s}\n\n\
-         [trunk.loopback]\ninbound_from = [\"127.0.0.0/8\"]\n\n\
+         [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n\n\
          [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
          [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\
          [[route]]\nto = \"echo\"\nagent = \"echo\"\n\n\

@@ -13,7 +13,8 @@ impl Signalling {
             return;
         };
         self.call_by_invite.remove(&live.call.invite());
-        self.admission.release();
+        self.admission
+            .release(live.facts.direction, live.trunk.as_str());
         self.directory.remove(id.as_str());
         counting::call_ended(&live.trunk, &live.agent, reason);
         counting::calls_live(self.calls.len());

@@ -38,7 +38,9 @@ impl Signalling {
     pub(super) fn incoming(&mut self, invite: InviteId, request: &Request, flow: Flow) {
         let now = Instant::now();
         let provided = self.destination(request, flow).and_then(|destination| {
-            let socket = self.admit(flow, now).map_err(NoCall::Refused)?;
+            let socket = self
+                .admit(&destination.trunk, flow, now)
+                .map_err(NoCall::Refused)?;
             Ok((destination, socket))
         });
         match provided {
@@ -78,11 +80,11 @@ impl Signalling {
     }
 
     /// A place among the calls and a bound RTP socket.
-    fn admit(&mut self, flow: Flow, now: Instant) -> Result<RtpSocket, Refusal> {
-        self.admission.admit(now)?;
+    fn admit(&mut self, trunk: &TrunkName, flow: Flow, now: Instant) -> Result<RtpSocket, Refusal> {
+        self.admission.admit_inbound(trunk.as_str(), now)?;
         let address = self.media_address(flow);
         bind_rtp(&mut self.ports, address, now).map_err(|error| {
-            self.admission.release();
+            self.admission.release(Direction::Inbound, trunk.as_str());
             tracing::warn!(%error, "no RTP port for a call");
             Refusal::NoPort
         })

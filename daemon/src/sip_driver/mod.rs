@@ -21,6 +21,7 @@ mod ending;
 mod gate;
 mod incoming;
 mod live_call;
+mod pressure;
 mod receiving;
 mod sockets;
 
@@ -51,6 +52,7 @@ pub(crate) use sockets::SipSockets;
 
 use gate::{Gate, Rules};
 use live_call::LiveCall;
+use pressure::Pressure;
 
 /// How many notices of sessions may wait.
 pub const SESSION_NOTICE_QUEUE: usize = 4_096;
@@ -116,6 +118,7 @@ pub(crate) struct Signalling {
     directory: Arc<CallDirectory>,
     ports: RtpPorts,
     admission: Admission,
+    pressure: Pressure,
     random: Random,
     calls: HashMap<CallId, LiveCall>,
     call_by_invite: HashMap<InviteId, CallId>,
@@ -145,10 +148,6 @@ struct Drain {
 impl Signalling {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let now = Instant::now();
-        let limits = AdmissionLimits {
-            calls: u32::try_from(parts.config.limits.calls).unwrap_or(u32::MAX),
-            calls_per_second: parts.config.limits.calls_per_second,
-        };
         let endpoint_config = EndpointConfig {
             advertised: advertised(&parts.config, &parts.sockets),
             ..EndpointConfig::default()
@@ -158,7 +157,8 @@ impl Signalling {
             gate: gate_of(&parts.config),
             endpoint: Endpoint::new(endpoint_config, parts.random.next_u64()),
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
-            admission: Admission::new(limits, now),
+            admission: Admission::new(admission_limits(&parts.config), now),
+            pressure: Pressure::new(parts.config.limits.shed_above_pressure, now),
             config: parts.config,
             sockets: parts.sockets,
             media: parts.media,
@@ -204,13 +204,16 @@ impl Signalling {
                 () = timer.as_mut() => {}
             }
             let now = Instant::now();
+            self.pressure.woke(now);
             self.endpoint.handle_timeout(now);
             self.carry_on();
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
             self.heartbeat.beat(now);
+            self.pressure.rests(Instant::now());
             if now >= self.next_count {
                 self.next_count = now + HEARTBEAT;
+                self.admission.set_pressed(self.pressure.look(now));
                 counting::endpoint(&self.endpoint.statistics());
                 counting::gate(&self.gate.statistics());
             }
@@ -432,6 +435,20 @@ impl Signalling {
 
     fn is_drained(&self) -> bool {
         self.drain.is_some() && self.calls.is_empty()
+    }
+}
+
+fn admission_limits(config: &Config) -> AdmissionLimits {
+    let limits = &config.limits;
+    let trunks = config.trunks.iter();
+    AdmissionLimits {
+        calls: u32::try_from(limits.calls).unwrap_or(u32::MAX),
+        calls_per_second: limits.calls_per_second,
+        outbound_calls: limits.outbound_calls,
+        outbound_calls_per_minute: limits.outbound_calls_per_minute,
+        trunks: trunks
+            .map(|(name, trunk)| (name.to_string(), trunk.limits.clone()))
+            .collect(),
     }
 }
 

@@ -191,11 +191,10 @@ impl Gate {
     }
 
     /// Whether a connection is accepted at all.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for transports that connect"))]
     pub(crate) fn welcomes(&mut self, source: Source, now: Instant) -> bool {
-        self.may_speak(source.ip)
-            && self
-                .watched(source, now)
-                .is_some_and(|watch| !watch.is_banned(now))
+        self.watched(source, now)
+            .is_some_and(|watch| watch.is_welcome(now))
     }
 
     /// A message that was let by turned out to be garbage. Gives the ban that this earned, for the log.
@@ -207,6 +206,7 @@ impl Gate {
 
     /// A request of ours goes to this address, so its answers may come in, and what follows on a call. New
     /// calls from there are still for the configuration to take or not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for calls out"))]
     pub(crate) fn correspond(&mut self, ip: IpAddr) {
         self.correspondents.find(ip.to_canonical(), || Some(()));
     }
@@ -214,10 +214,6 @@ impl Gate {
     /// What was decided so far.
     pub(crate) fn statistics(&self) -> GateStatistics {
         self.statistics
-    }
-
-    fn may_speak(&mut self, ip: IpAddr) -> bool {
-        self.trunks.contains(ip) || self.correspondents.find(ip, || None).is_some()
     }
 
     /// The watch over a source; `None` for a stranger who is to hear nothing.

@@ -87,7 +87,11 @@ impl Watch {
         }
     }
 
-    pub(super) fn is_banned(&self, now: Instant) -> bool {
+    pub(super) fn is_welcome(&self, now: Instant) -> bool {
+        self.standing == Standing::Trunk && !self.is_banned(now)
+    }
+
+    fn is_banned(&self, now: Instant) -> bool {
         self.ban.is_some_and(|ban| now < ban.until)
     }
 
