@@ -432,3 +432,42 @@ fn the_caller_learns_what_a_datagram_was_taken_for() {
     assert_eq!(take("noise"), Reception::Damaged);
     assert_eq!(take(&outside("REGISTER", "r46")), Reception::Unservable);
 }
+
+#[test]
+fn an_invite_with_a_body_that_describes_no_session_gets_415_with_what_would() {
+    let with_type = |call_id: &str, header: &str| {
+        let phone = Phone::new(call_id).invite();
+        let (head, body) = phone.split_once("\r\n\r\n").unwrap();
+        let head: Vec<&str> = head
+            .lines()
+            .filter(|line| !line.starts_with("Content-"))
+            .collect();
+        let length = format!("Content-Length: {}", body.len().max(4));
+        let body = if body.is_empty() { "v=0\n" } else { body };
+        format!(
+            "{}\r\n{header}\r\n{length}\r\n\r\n{body}",
+            head.join("\r\n")
+        )
+    };
+    let mut world = World::new();
+    let refusal = answer_to(
+        &mut world,
+        &with_type("r50", "Content-Type: application/unknownformat"),
+    );
+    assert_eq!(text::summary(&refusal), "415 INVITE");
+    assert_eq!(
+        text::header(&refusal, "Accept"),
+        "application/sdp, multipart/mixed"
+    );
+    for (call_id, header) in [
+        ("r51", "c: Application/SDP ; charset=x"),
+        ("r52", "Content-Type: Multipart/mixed;boundary=x"),
+        (
+            "r53",
+            "Content-Type: application/isup\r\nContent-Disposition: signal; Handling=optional",
+        ),
+    ] {
+        world.deliver(&with_type(call_id, header));
+        world.expect("100 INVITE");
+    }
+}
