@@ -544,3 +544,19 @@ fn places_for_calls_out_are_some_of_all_places_and_a_prefix_is_the_beginning_of_
     }
     assert_mistake("[sip]\nstrangers = \"loud\"\n", "none of silent, forbid");
 }
+
+#[test]
+fn wound_68_a_route_to_a_number_is_found_with_and_without_its_plus() {
+    let (config, _) = read(
+        "[trunk.t]\ninbound_from = [\"192.0.2.1\"]\n\
+         [agent.desk]\nkind = \"echo\"\n[agent.rest]\nkind = \"echo\"\n\
+         [[route]]\nto = \"+4930123\"\nagent = \"desk\"\n\
+         [[route]]\nto = \"*\"\nagent = \"rest\"\n",
+    )
+    .unwrap();
+    let agent = |user| config.route(&trunk("t"), user).unwrap().to_string();
+    for spelling in ["+4930123", "4930123", "+49-30-123"] {
+        assert_eq!(agent(spelling), "desk");
+    }
+    assert_eq!(agent("004930123"), "rest");
+}

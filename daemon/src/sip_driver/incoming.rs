@@ -7,10 +7,11 @@ use std::time::{Instant, SystemTime};
 use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
 use offhook_session::agent_session::{CallFacts, CallId, Direction};
 use offhook_session::call::admission::Refusal;
+use offhook_session::call::identity::{custom_headers, identity_of, user_of};
 use offhook_session::call::{Call, LegSettings, Provision};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::{Flow, InviteId};
-use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode, Uri};
+use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode};
 use tracing::info_span;
 
 use super::live_call::{Audio, LiveCall};
@@ -111,12 +112,19 @@ impl Signalling {
         let id = CallId::new(format!("{:016x}", self.random.next_u64()));
         let span = info_span!("call", call_id = %id, trunk = %trunk, agent = %agent);
         let _in_call = span.clone().entered();
+        let identity = identity_of(request);
+        let from = match identity.private {
+            true => "anonymous".to_owned(),
+            false => party(request.headers.from_()),
+        };
         let facts = CallFacts {
             call_id: id.clone(),
             direction: Direction::Inbound,
-            from: Pii::new(party(request.headers.from_())),
+            from: Pii::new(from),
             to: Pii::new(party(request.headers.to())),
             trunk: Some(Arc::from(trunk.as_str())),
+            identity,
+            headers: custom_headers(request),
         };
         tracing::info!("call came in");
         let call = Call::incoming(
@@ -199,39 +207,9 @@ fn directory_entry(facts: &CallFacts, agent: &AgentName) -> DirectoryEntry {
     }
 }
 
-/// Who is meant by an address: the user of a `sip:` URI without its escapes, the number of a `tel:` one;
-/// empty where there is neither.
-fn user_of(uri: &Uri) -> String {
-    match uri {
-        Uri::Sip(sip) => sip.user_unescaped().unwrap_or_default().into_owned(),
-        Uri::Other(other) if other.scheme().eq_ignore_ascii_case("tel") => other
-            .rest()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        Uri::Other(_) => String::new(),
-    }
-}
-
 /// The user in From or To; empty where the header cannot be read.
 fn party(address: Result<NameAddr, Malformed>) -> String {
     address
         .map(|address| user_of(&address.uri))
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_the_same_however_its_address_is_written() {
-        let user = |text| user_of(&Uri::parse(text).unwrap());
-        assert_eq!(user("sip:+4930123@192.0.2.1"), "+4930123");
-        assert_eq!(user("sip:%2B4930123@192.0.2.1"), "+4930123");
-        assert_eq!(user("tel:+4930123;phone-context=example.com"), "+4930123");
-        assert_eq!(user("sip:192.0.2.1"), "");
-        assert_eq!(user("urn:service:sos"), "");
-    }
 }

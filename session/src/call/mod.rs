@@ -17,6 +17,7 @@
 
 pub mod admission;
 mod dtmf_info;
+pub mod identity;
 mod leg_settings;
 #[cfg(test)]
 mod tests;

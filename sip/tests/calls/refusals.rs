@@ -471,3 +471,24 @@ fn an_invite_with_a_body_that_describes_no_session_gets_415_with_what_would() {
         world.expect("100 INVITE");
     }
 }
+
+#[test]
+fn wound_70_compact_mixed_and_unknown_headers_are_accepted_and_what_is_damaged_is_a_400_and_counted()
+ {
+    let mut world = World::new();
+    let invite = Phone::new("r60")
+        .invite()
+        .replace("\r\nVia:", "\r\nv:")
+        .replace("\r\nFrom:", "\r\nf:")
+        .replace("\r\nCall-ID:", "\r\ni:")
+        .replace(
+            "\r\nCSeq:",
+            "\r\nP-Charging-Vector: icid-value=\"a;b\";orig-ioi=c\r\nCSeq:",
+        );
+    world.deliver(&invite);
+    world.expect("100 INVITE");
+    let damaged = Phone::new("r61").invite().replace("CSeq: 1 ", "CSeq: one ");
+    let refusal = answer_to(&mut world, &damaged);
+    assert!(refusal.starts_with("SIP/2.0 400 "), "{refusal}");
+    assert_eq!(world.endpoint.statistics().parse_errors, 1);
+}
