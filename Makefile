@@ -1,6 +1,6 @@
 # The commands of this project. `make run` and `make test` work on a fresh Debian machine with Rust.
 
-.PHONY: run build test bench load audit require-build require-speech require-test
+.PHONY: run build test interop bench load audit require-build require-speech require-test
 
 # Where rustup puts its programs, for shells that were opened before it was installed. In front, since Debian's own
 # Rust, where it is there too, is too old.
@@ -25,6 +25,11 @@ test: require-build require-test
 	deploy/check_unit
 	cargo build --workspace --bins --locked
 	cargo test --workspace --locked --no-fail-fast
+
+# Peers that are fetched for it from elsewhere, so no part of `make test`. What cannot be had is skipped, and says why.
+interop: require-build
+	cargo build --workspace --bins --locked
+	OFFHOOK_INTEROP=1 cargo test --package offhook-tests --test sipvicious --locked -- --nocapture
 
 # What a call costs, beside two floors, in one run on one machine: takes some minutes and a quiet machine.
 bench: require-build require-test

@@ -290,6 +290,7 @@ mod tests {
                 client_ca_file: None,
                 require_client_certificate: false,
                 ca_file: None,
+                name: None,
             }
         }
     }
@@ -363,7 +364,6 @@ mod tests {
         let with_authorities = |path: &str| TlsConfig {
             client_ca_file: Some(files.0.join(path)),
             ..files.config("ours.pem", "ours.key")
-            name: None,
         };
         let said = error_of(&with_authorities("text"));
         assert!(said.starts_with("client_ca_file: "), "{said}");

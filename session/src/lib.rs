@@ -3,7 +3,8 @@
 //! [`call`] is the state machine between signalling and media and the only module that names SIP or
 //! RTP types; [`agent_session`] is the actor that holds the conversation; [`agent`] is what a builder
 //! implements; [`flow`], `echo` and `play` are the agents that come with it; [`provider`] is what
-//! speech recognisers and voices implement, [`grammar`] what a recogniser listens for.
+//! speech recognisers and voices implement, [`grammar`] what a recogniser listens for. [`token_bucket`] is what
+//! rates are limited by.
 
 #![forbid(unsafe_code)]
 
@@ -14,3 +15,4 @@ pub mod flow;
 pub mod grammar;
 pub mod pii;
 pub mod provider;
+pub mod token_bucket;

@@ -39,6 +39,8 @@ pub struct DaemonSetup {
     pub tls: Option<String>,
     /// Keys added to the table `sip`.
     pub sip_keys: &'static str,
+    /// Keys added to the table `limits`.
+    pub limit_keys: &'static str,
     /// Who may call in.
     pub inbound_from: &'static str,
     /// Keys added to the table of the agent `echo`.
@@ -63,6 +65,7 @@ impl Default for DaemonSetup {
             tcp: false,
             tls: None,
             sip_keys: "",
+            limit_keys: "",
             inbound_from: "127.0.0.0/8",
             echo_keys: "",
             more: "",
@@ -271,6 +274,7 @@ fn configuration(
         codecs,
         front_desk,
         sip_keys,
+        limit_keys,
         inbound_from,
         echo_keys,
         more,
@@ -286,7 +290,7 @@ fn configuration(
     let mut text = format!(
         "[sip]\nlisten = {listen:?}\n{tls_key}{sip_keys}\n\n\
          [media]\nbind = [\"127.0.0.1\"]\nports = \"{first}-{last}\"\ncodecs = {codecs:?}\n\n\
-         [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n\n\
+         [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n{limit_keys}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
          [drain]\ntimeout_s = {drain_s}\n\n\
          [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n\n\

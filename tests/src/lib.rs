@@ -10,6 +10,7 @@
 //!  daemon, sipp, baresip                          the programs under test and the real peers
 //!  dns_server                                     the names that a test makes up
 //!  phone, wire, voice                             one call by hand: its SIP, and its audio
+//!  torture, mutation                              messages that nobody should send
 //!  load                                           N calls at once, measured from outside
 //! ```
 
@@ -27,6 +28,7 @@ pub mod process_gauge;
 pub mod scratch;
 pub mod sip_text;
 pub mod sipp;
+pub mod torture;
 pub mod voice;
 pub mod wait;
 pub mod wav;

@@ -34,6 +34,17 @@ impl Cidr {
             && bits(address) & mask(&address, self.prefix_bits) == bits(self.network)
     }
 
+    /// The block of that length around `address`; `None` when its family has no such length. An IPv4 address
+    /// mapped into IPv6 counts as IPv4.
+    #[must_use]
+    pub fn around(address: IpAddr, prefix_bits: u8) -> Option<Self> {
+        let address = address.to_canonical();
+        (prefix_bits <= width(&address)).then(|| Self {
+            network: from_bits(&address, bits(address) & mask(&address, prefix_bits)),
+            prefix_bits,
+        })
+    }
+
     /// How many leading bits are given: a block with more of them is smaller.
     #[must_use]
     pub const fn prefix_bits(&self) -> u8 {

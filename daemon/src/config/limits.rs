@@ -12,10 +12,20 @@ use super::finding::Findings;
 pub struct LimitsConfig {
     /// Calls at once; one more gets 503 with Retry-After.
     pub calls: usize,
-    /// Calls begun in a second; one more gets 503 with Retry-After.
+    /// Calls that come in a second; one more gets 503 with Retry-After.
     pub calls_per_second: u32,
+    /// How many of `calls` are for calls out, and only for them; without it, whoever comes first has a place.
+    pub outbound_calls: Option<u32>,
+    /// Calls out begun in a minute.
+    pub outbound_calls_per_minute: u32,
+    /// In per cent of the time: where work waits for a processor for more, new calls get 503 with Retry-After.
+    pub shed_above_pressure: Option<u32>,
     /// A call that lasts longer is ended.
     pub max_duration: Duration,
+    /// What one address of a trunk may send, twice as much in a burst.
+    pub messages_per_second_per_source: u32,
+    /// This many bad messages in ten seconds ban their source; a trunk's address ten times as many. 0: never.
+    pub ban_after_bad_messages: u32,
 }
 
 pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> LimitsConfig {
@@ -31,18 +41,34 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> LimitsC
         .keep(section.require("max_duration_s"))
         .and_then(|item| findings.keep(item.seconds(1..=604_800)))
         .unwrap_or_default();
-    if let Some(item) = section.take("outbound_calls_per_minute")
-        && findings.keep(item.integer(0..=1_000_000)).is_some()
-    {
-        findings
-            .warnings
-            .push(item.finding("calling out is not built yet; there is nothing to limit"));
-    }
+    let outbound_calls = section
+        .take("outbound_calls")
+        .and_then(|item| findings.keep(item.integer(0..=calls.max(1))));
+    let outbound_calls_per_minute = findings
+        .keep(section.require("outbound_calls_per_minute"))
+        .and_then(|item| findings.keep(item.integer(0..=1_000_000)))
+        .unwrap_or_default();
+    let shed_above_pressure = section
+        .take("shed_above_pressure")
+        .and_then(|item| findings.keep(item.integer(1..=100)));
+    let messages_per_second_per_source = findings
+        .keep(section.require("messages_per_second_per_source"))
+        .and_then(|item| findings.keep(item.integer(10..=1_000_000)))
+        .unwrap_or_default();
+    let ban_after_bad_messages = findings
+        .keep(section.require("ban_after_bad_messages"))
+        .and_then(|item| findings.keep(item.integer(0..=1_000_000)))
+        .unwrap_or_default();
     section.finish(findings);
     LimitsConfig {
         calls: calls as usize,
         calls_per_second,
+        outbound_calls,
+        outbound_calls_per_minute,
+        shed_above_pressure,
         max_duration,
+        messages_per_second_per_source,
+        ban_after_bad_messages,
     }
 }
 

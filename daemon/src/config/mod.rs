@@ -36,6 +36,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use offhook_media::codec::CodecKind;
+use offhook_session::call::identity::spellings;
 
 use crate::speech_worker::DEBIAN_MODEL_FOLDER;
 
@@ -51,7 +52,7 @@ pub use outbound::Outbound;
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
 pub use route::Route;
-pub use sip::{Advertise, SipAddress, SipConfig};
+pub use sip::{Advertise, SipAddress, SipConfig, Strangers};
 pub use trunk::Trunk;
 
 /// A configuration without mistakes.
@@ -174,12 +175,14 @@ impl Config {
         }
     }
 
-    /// The agent that answers a call from `trunk` to the user `to_user`; `None` means 404.
+    /// The agent that answers a call from `trunk` to the user `to_user`, a number in any of its spellings;
+    /// `None` means 404.
     #[must_use]
     pub fn route(&self, trunk: &TrunkName, to_user: &str) -> Option<&AgentName> {
+        let spellings = spellings(to_user);
         self.routes
             .iter()
-            .find(|route| route.fits(trunk, to_user))
+            .find(|route| spellings.iter().any(|user| route.fits(trunk, user)))
             .map(|route| &route.agent)
     }
 

@@ -32,6 +32,30 @@ pub struct SipConfig {
     pub dns_servers: Option<Vec<SocketAddr>>,
     /// Session timers; `None` leaves calls to the far end's and to the audio.
     pub session_timer: Option<SessionTimerPolicy>,
+    /// What somebody hears whom no trunk lists.
+    pub strangers: Strangers,
+}
+
+/// What somebody hears whom no trunk lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strangers {
+    /// Nothing: a scanner does not learn that anybody lives here.
+    #[default]
+    Silent,
+    /// 403, never more bytes than came.
+    Forbid,
+}
+
+impl FromStr for Strangers {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "silent" => Ok(Self::Silent),
+            "forbid" => Ok(Self::Forbid),
+            _ => Err("is none of silent, forbid"),
+        }
+    }
 }
 
 /// An address with its transport; port 0 asks for any.
@@ -189,10 +213,15 @@ pub(super) fn read(mut section: Section<'_>, findings: &mut Findings) -> SipConf
             .collect()
     });
     let session_timer = read_session_timer(&mut section, findings);
+    let strangers = section
+        .take("strangers")
+        .and_then(|item| findings.keep(item.parse(str::parse)))
+        .unwrap_or_default();
     section.finish(findings);
     SipConfig {
         dns_servers,
         session_timer,
+        strangers,
         listen,
         advertise,
         tls,

@@ -120,7 +120,6 @@ fn the_example_is_accepted_as_it_stands_and_names_what_is_not_built() {
     // The host of these tests has no recogniser, which the flow is warned of; all else is not built yet.
     let expected = [
         "agent.front-desk.flow",
-        "limits.outbound_calls_per_minute",
         "media.codecs[1]",
         "records.database",
         "trunk.carrier.srtp",
@@ -597,4 +596,54 @@ proptest::proptest! {
             .with_settings([format!("{key}={value}")]);
         let _ = Config::read(&layers, &host());
     }
+}
+
+#[test]
+fn what_a_trunk_may_have_and_whom_it_may_call_are_read() {
+    let (config, _) = read(
+        "[limits]\noutbound_calls = 200\nshed_above_pressure = 60\n\
+         [sip]\nstrangers = \"forbid\"\n\
+         [trunk.t]\ncalls = 3\ncalls_per_minute = 60\nallowed_prefixes = [\"+49\", \"0043\"]\n",
+    )
+    .unwrap();
+    assert_eq!(config.limits.outbound_calls, Some(200));
+    assert_eq!(config.limits.shed_above_pressure, Some(60));
+    assert_eq!(config.sip.strangers, Strangers::Forbid);
+    let limits = &config.trunks[&trunk("t")].limits;
+    assert_eq!((limits.calls, limits.calls_per_minute), (Some(3), Some(60)));
+    assert_eq!(
+        limits.allowed_prefixes,
+        Some(vec!["+49".to_owned(), "0043".to_owned()])
+    );
+}
+
+#[test]
+fn places_for_calls_out_are_some_of_all_places_and_a_prefix_is_the_beginning_of_a_number() {
+    assert_mistake(
+        "[limits]\ncalls = 10\noutbound_calls = 11\n",
+        "limits.outbound_calls: 11 is not a whole number from 0 to 10",
+    );
+    for prefix in ["", "+49*x", "sip:49"] {
+        assert_mistake(
+            &format!("[trunk.t]\nallowed_prefixes = [\"{prefix}\"]\n"),
+            "beginning of a number",
+        );
+    }
+    assert_mistake("[sip]\nstrangers = \"loud\"\n", "none of silent, forbid");
+}
+
+#[test]
+fn wound_68_a_route_to_a_number_is_found_with_and_without_its_plus() {
+    let (config, _) = read(
+        "[trunk.t]\ninbound_from = [\"192.0.2.1\"]\n\
+         [agent.desk]\nkind = \"echo\"\n[agent.rest]\nkind = \"echo\"\n\
+         [[route]]\nto = \"+4930123\"\nagent = \"desk\"\n\
+         [[route]]\nto = \"*\"\nagent = \"rest\"\n",
+    )
+    .unwrap();
+    let agent = |user| config.route(&trunk("t"), user).unwrap().to_string();
+    for spelling in ["+4930123", "4930123", "+49-30-123"] {
+        assert_eq!(agent(spelling), "desk");
+    }
+    assert_eq!(agent("004930123"), "rest");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use offhook_media::codec::CodecKind;
+use offhook_session::call::admission::TrunkLimits;
 
 use super::cidr::Cidr;
 use super::document::{Item, Section};
@@ -27,6 +28,8 @@ pub struct Trunk {
     pub challenge_inbound: bool,
     /// Whether the far end may send us to call somebody in its place (REFER).
     pub accept_refer: bool,
+    /// What it may have of the calls, and whom it may call.
+    pub limits: TrunkLimits,
 }
 
 impl Trunk {
@@ -69,6 +72,7 @@ pub(super) fn read(
     let codecs = section
         .take("codecs")
         .map(|item| read_codecs(&item, findings));
+    let limits = read_limits(&mut section, findings);
     read_protections(&mut section, findings);
     let outbound = outbound::read(&mut section, findings);
     let challenge_inbound = read_challenge(&mut section, outbound.as_ref(), findings);
@@ -85,7 +89,38 @@ pub(super) fn read(
         outbound,
         challenge_inbound,
         accept_refer,
+        limits,
     }
+}
+
+fn read_limits(section: &mut Section<'_>, findings: &mut Findings) -> TrunkLimits {
+    let mut number = |key, most| {
+        let item = section.take(key)?;
+        findings.keep(item.integer(0..=most))
+    };
+    let calls = number("calls", 100_000);
+    let calls_per_minute = number("calls_per_minute", 1_000_000);
+    let allowed_prefixes = section.take("allowed_prefixes").map(|item| {
+        let prefixes = item.parse_list(findings, parse_prefix);
+        prefixes.into_iter().map(|(_, prefix)| prefix).collect()
+    });
+    TrunkLimits {
+        calls,
+        calls_per_minute,
+        allowed_prefixes,
+    }
+}
+
+/// The beginning of a number. An empty one would allow every number, which nobody writes a list for.
+fn parse_prefix(text: &str) -> Result<String, &'static str> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_number = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'#'));
+    if text.is_empty() || !is_number {
+        return Err("should be the beginning of a number, as +49 or 0049");
+    }
+    Ok(text.to_owned())
 }
 
 /// What a call is protected by. An unbuilt protection that is demanded is a mistake: nobody should run

@@ -7,12 +7,14 @@ use offhook_media::leg::LegStatistics;
 use offhook_session::agent_session::EndReason;
 use offhook_sip::endpoint::{EndpointStatistics, Transport};
 
+use super::gate::GateStatistics;
 use super::transports::Ending;
 use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
     ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
-    SIP_CONNECTIONS, SIP_CONNECTIONS_BEGUN, SIP_CONNECTIONS_ENDED, SIP_CONNECTIONS_REFUSED,
-    SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_TRANSACTIONS, TRUNK_UP,
+    SIP_BANS, SIP_CONNECTIONS, SIP_CONNECTIONS_BEGUN, SIP_CONNECTIONS_ENDED,
+    SIP_CONNECTIONS_REFUSED, SIP_DROPPED, SIP_MESSAGES, SIP_RETRANSMISSIONS, SIP_SHED,
+    SIP_TRANSACTIONS, TRUNK_UP,
 };
 
 /// A connection was accepted, or is being opened.
@@ -106,6 +108,20 @@ pub(super) fn leg_closed(statistics: &LegStatistics) {
             "a recording has holes: the writer was too slow"
         );
     }
+}
+
+/// What the gate counted so far.
+pub(super) fn gate(statistics: &GateStatistics) {
+    for (reason, dropped) in [
+        ("stranger", statistics.strangers),
+        ("forbidden", statistics.forbidden),
+        ("banned", statistics.banned),
+        ("rate", statistics.over_rate),
+    ] {
+        counter!(SIP_DROPPED, "reason" => reason).absolute(dropped);
+    }
+    counter!(SIP_SHED).absolute(statistics.shed);
+    counter!(SIP_BANS).absolute(statistics.bans);
 }
 
 /// What the endpoint counted so far.

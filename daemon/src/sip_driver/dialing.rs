@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use offhook_session::agent_session::{
-    CALL_SPANS, CallFacts, CallId, Direction, EndCause, EndReason,
+    CALL_SPANS, CallFacts, CallId, Direction, EndCause, EndReason, IdentityFacts,
 };
 use offhook_session::call::{Call, Succession};
 use offhook_session::pii::Pii;
@@ -80,6 +80,8 @@ impl Signalling {
             from: Pii::new(user_or_host(&addresses.from.uri)),
             to: Pii::new(to.clone()),
             trunk: Some(Arc::from(trunk_name.as_str())),
+            identity: IdentityFacts::default(),
+            headers: Vec::new(),
         };
         tracing::info!("call goes out");
         let provision = self.provision(&id, &trunk_name, &agent, &socket);

@@ -17,7 +17,8 @@ impl Signalling {
         if reason.cause == EndCause::FarEndHungUp {
             self.last_bye = Some(Instant::now());
         }
-        self.admission.release();
+        self.admission
+            .release(live.facts.direction, live.trunk.as_str());
         self.directory.remove(id.as_str());
         counting::call_ended(&live.trunk, &live.agent, reason);
         counting::calls_live(self.calls.len());

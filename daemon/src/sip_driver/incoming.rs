@@ -7,14 +7,15 @@ use std::time::{Instant, SystemTime};
 use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
 use offhook_session::agent_session::{CALL_SPANS, CallFacts, CallId, Direction};
 use offhook_session::call::admission::Refusal;
+use offhook_session::call::identity::{custom_headers, identity_of, user_of};
 use offhook_session::call::{Call, LegSettings, Provision};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::{Flow, InviteId};
-use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode, Uri};
+use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode};
 use tracing::error_span;
 
 use super::live_call::{Audio, LiveCall};
-use super::{Signalling, counting};
+use super::{Signalling, counting, receiving};
 use crate::config::{AgentName, TrunkName};
 use crate::control::{CallState, LiveCall as DirectoryEntry};
 use crate::media_driver::{RtpSocket, bind_rtp};
@@ -50,13 +51,16 @@ impl Signalling {
             return self.replace(invite, request, flow, replaced);
         }
         let provided = self.destination(request, flow).and_then(|destination| {
-            let socket = self.admit(flow, now).map_err(NoCall::Refused)?;
+            let socket = self
+                .admit(&destination.trunk, flow, now)
+                .map_err(NoCall::Refused)?;
             Ok((destination, socket))
         });
         match provided {
             Ok((destination, socket)) => self.begin(invite, request, destination, socket),
             Err(NoCall::NoRoute) => {
                 counting::call_refused(404, "no_route");
+                receiving::note_bad(&mut self.gate, flow, now);
                 self.reject(invite, StatusCode::NOT_FOUND, &[], now);
             }
             Err(NoCall::Refused(refusal)) => {
@@ -104,43 +108,56 @@ impl Signalling {
     }
 
     /// A place among the calls and a bound RTP socket.
-    fn admit(&mut self, flow: Flow, now: Instant) -> Result<RtpSocket, Refusal> {
-        self.admission.admit(now)?;
-        self.bind_audio(self.media_address(flow), now)
+    fn admit(&mut self, trunk: &TrunkName, flow: Flow, now: Instant) -> Result<RtpSocket, Refusal> {
+        self.admission.admit_inbound(trunk.as_str(), now)?;
+        let address = self.media_address(flow);
+        self.bind_audio(Direction::Inbound, trunk, address, now)
     }
 
-    /// The same for a call of ours.
+    /// The same for a call of ours to `number`.
     pub(super) fn admit_outbound(
         &mut self,
-        _trunk: &TrunkName,
-        _number: &str,
+        trunk: &TrunkName,
+        number: &str,
         flow: Option<Flow>,
         now: Instant,
     ) -> Result<RtpSocket, Refusal> {
-        self.admission.admit(now)?;
+        self.admission.admit_outbound(trunk.as_str(), number, now)?;
         match flow {
-            Some(flow) => self.bind_audio(self.media_address(flow), now),
+            Some(flow) => {
+                let address = self.media_address(flow);
+                self.bind_audio(Direction::Outbound, trunk, address, now)
+            }
             None => {
-                self.admission.release();
+                self.admission.release(Direction::Outbound, trunk.as_str());
                 Err(Refusal::NoPort)
             }
         }
     }
 
-    /// Whether a call's far end may send us to somebody else: the call has its place already.
+    /// Whether a call's far end may send us to `number`. It takes no further place, since the call has one;
+    /// but it counts as a call of ours where those are counted.
     pub(super) fn admit_successor(
         &mut self,
-        _trunk: &TrunkName,
-        _number: &str,
-        _now: Instant,
+        trunk: &TrunkName,
+        number: &str,
+        now: Instant,
     ) -> Result<(), Refusal> {
+        self.admission.admit_outbound(trunk.as_str(), number, now)?;
+        self.admission.release(Direction::Outbound, trunk.as_str());
         Ok(())
     }
 
     /// A bound RTP socket for a call that was admitted.
-    fn bind_audio(&mut self, address: IpAddr, now: Instant) -> Result<RtpSocket, Refusal> {
+    fn bind_audio(
+        &mut self,
+        direction: Direction,
+        trunk: &TrunkName,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<RtpSocket, Refusal> {
         bind_rtp(&mut self.ports, address, now).map_err(|error| {
-            self.admission.release();
+            self.admission.release(direction, trunk.as_str());
             tracing::warn!(%error, "no RTP port for a call");
             Refusal::NoPort
         })
@@ -169,12 +186,19 @@ impl Signalling {
             target: CALL_SPANS, "call", call_id = %id, trunk = %trunk, agent = %agent
         );
         let _in_call = span.clone().entered();
+        let identity = identity_of(request);
+        let from = match identity.private {
+            true => "anonymous".to_owned(),
+            false => party(request.headers.from_()),
+        };
         let facts = CallFacts {
             call_id: id.clone(),
             direction: Direction::Inbound,
-            from: Pii::new(party(request.headers.from_())),
+            from: Pii::new(from),
             to: Pii::new(party(request.headers.to())),
             trunk: Some(Arc::from(trunk.as_str())),
+            identity,
+            headers: custom_headers(request),
         };
         tracing::info!("call came in");
         let call = Call::incoming(
@@ -259,39 +283,9 @@ pub(super) fn directory_entry(
     }
 }
 
-/// Who is meant by an address: the user of a `sip:` URI without its escapes, the number of a `tel:` one;
-/// empty where there is neither.
-fn user_of(uri: &Uri) -> String {
-    match uri {
-        Uri::Sip(sip) => sip.user_unescaped().unwrap_or_default().into_owned(),
-        Uri::Other(other) if other.scheme().eq_ignore_ascii_case("tel") => other
-            .rest()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        Uri::Other(_) => String::new(),
-    }
-}
-
 /// The user in From or To; empty where the header cannot be read.
 fn party(address: Result<NameAddr, Malformed>) -> String {
     address
         .map(|address| user_of(&address.uri))
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_the_same_however_its_address_is_written() {
-        let user = |text| user_of(&Uri::parse(text).unwrap());
-        assert_eq!(user("sip:+4930123@192.0.2.1"), "+4930123");
-        assert_eq!(user("sip:%2B4930123@192.0.2.1"), "+4930123");
-        assert_eq!(user("tel:+4930123;phone-context=example.com"), "+4930123");
-        assert_eq!(user("sip:192.0.2.1"), "");
-        assert_eq!(user("urn:service:sos"), "");
-    }
 }

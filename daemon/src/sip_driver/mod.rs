@@ -23,9 +23,12 @@ pub mod command;
 mod counting;
 mod dialing;
 mod ending;
+mod gate;
 mod incoming;
 mod live_call;
 mod locating;
+mod pressure;
+mod receiving;
 pub(crate) mod transports;
 mod trunks;
 
@@ -56,8 +59,10 @@ use crate::telemetry::health::Heartbeat;
 use challenging::Challengers;
 pub use command::Command;
 use command::{CallControl, NotControlled};
+use gate::{Gate, Rules};
 use live_call::LiveCall;
 use locating::{Errand, Located};
+use pressure::Pressure;
 use transports::{SendError, TransportEvent, Transports};
 use trunks::Trunks;
 
@@ -112,12 +117,14 @@ pub(crate) struct Parts {
 pub(crate) struct Signalling {
     config: Arc<Config>,
     transports: Transports,
+    gate: Gate,
     endpoint: Endpoint,
     media: Arc<MediaThreads>,
     sessions: Arc<Sessions>,
     directory: Arc<CallDirectory>,
     ports: RtpPorts,
     admission: Admission,
+    pressure: Pressure,
     random: Random,
     /// Who resolves names.
     dns: Arc<Dns>,
@@ -160,10 +167,6 @@ struct Drain {
 impl Signalling {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let now = Instant::now();
-        let limits = AdmissionLimits {
-            calls: u32::try_from(parts.config.limits.calls).unwrap_or(u32::MAX),
-            calls_per_second: parts.config.limits.calls_per_second,
-        };
         let endpoint_config = EndpointConfig {
             advertised: advertised(&parts.config, &parts.transports),
             stream_for: streams_for_datagrams(&parts.transports),
@@ -174,9 +177,11 @@ impl Signalling {
         let (located_sender, located) = locating::located_queue();
         let challengers = Challengers::new(&parts.config, &mut parts.random);
         Self {
+            gate: gate_of(&parts.config),
             endpoint: Endpoint::new(endpoint_config, parts.random.next_u64()),
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
-            admission: Admission::new(limits, now),
+            admission: Admission::new(admission_limits(&parts.config), now),
+            pressure: Pressure::new(parts.config.limits.shed_above_pressure, now),
             config: parts.config,
             transports: parts.transports,
             media: parts.media,
@@ -234,6 +239,7 @@ impl Signalling {
                 () = timer.as_mut() => {}
             }
             let now = Instant::now();
+            self.pressure.woke(now);
             self.endpoint.handle_timeout(now);
             self.end_long_ringing(now);
             self.tend_trunks(now);
@@ -241,9 +247,12 @@ impl Signalling {
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
             self.heartbeat.beat(now);
+            self.pressure.rests(Instant::now());
             if now >= self.next_count {
                 self.next_count = now + HEARTBEAT;
+                self.admission.set_pressed(self.pressure.look(now));
                 counting::endpoint(&self.endpoint.statistics());
+                counting::gate(&self.gate.statistics());
             }
         }
         self.transports.finish().await;
@@ -269,21 +278,13 @@ impl Signalling {
     fn read_transports(&mut self) {
         let Self {
             transports,
+            gate,
             endpoint,
-            config,
             ..
         } = self;
         transports.read(|event| match event {
-            TransportEvent::Message { flow, .. }
-                if flow.transport == Transport::Udp
-                    && config.trunk_for(flow.remote.ip()).is_none() =>
-            {
-                // No answer at all: a stranger does not learn that anybody lives here.
-                counting::stranger_dropped();
-            }
             TransportEvent::Message { flow, bytes } => {
-                counting::message_received();
-                endpoint.handle_datagram(flow, bytes, Instant::now());
+                receiving::receive(gate, endpoint, flow, bytes);
             }
             TransportEvent::Closed(flow) => endpoint.handle_transport_error(flow, Instant::now()),
         });
@@ -308,6 +309,10 @@ impl Signalling {
     }
 
     fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
+        if !bytes.starts_with(b"SIP/2.0 ") {
+            // Who is asked may answer, and may speak about the call that comes of it.
+            self.gate.correspond(flow.remote.ip());
+        }
         match self.transports.send(flow, bytes) {
             Ok(()) => counting::message_sent(),
             // Lost, as on any network; whoever needs it sends again.
@@ -490,6 +495,30 @@ impl Signalling {
     fn repetitions_end(&self) -> Option<Instant> {
         Some(self.last_bye? + LAST_REPETITIONS)
     }
+}
+
+fn admission_limits(config: &Config) -> AdmissionLimits {
+    let limits = &config.limits;
+    let trunks = config.trunks.iter();
+    AdmissionLimits {
+        calls: u32::try_from(limits.calls).unwrap_or(u32::MAX),
+        calls_per_second: limits.calls_per_second,
+        outbound_calls: limits.outbound_calls,
+        outbound_calls_per_minute: limits.outbound_calls_per_minute,
+        trunks: trunks
+            .map(|(name, trunk)| (name.to_string(), trunk.limits.clone()))
+            .collect(),
+    }
+}
+
+fn gate_of(config: &Config) -> Gate {
+    let rules = Rules {
+        strangers: config.sip.strangers,
+        messages_per_second: config.limits.messages_per_second_per_source,
+        ban_after: config.limits.ban_after_bad_messages,
+    };
+    let trunks = config.trunks.values();
+    Gate::new(rules, trunks.flat_map(|trunk| trunk.inbound_from.clone()))
 }
 
 /// The stream listener beside each UDP one: of the same port, or else the first of its family.

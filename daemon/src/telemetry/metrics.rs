@@ -26,6 +26,10 @@ pub const SIP_CONNECTIONS_BEGUN: &str = "offhook_sip_connections_begun_total";
 pub const SIP_CONNECTIONS_ENDED: &str = "offhook_sip_connections_ended_total";
 /// Connections that a limit closed, by `limit`.
 pub const SIP_CONNECTIONS_REFUSED: &str = "offhook_sip_connections_refused_total";
+/// SIP messages over their source's rate, let in without new calls.
+pub const SIP_SHED: &str = "offhook_sip_shed_total";
+/// Sources that were banned for sending garbage.
+pub const SIP_BANS: &str = "offhook_sip_bans_total";
 /// RTP packets by `direction`.
 pub const RTP_PACKETS: &str = "offhook_rtp_packets_total";
 /// RTP packets that never came.
@@ -111,6 +115,11 @@ fn describe() {
         SIP_CONNECTIONS_REFUSED,
         "TCP and TLS connections that a limit closed."
     );
+    describe_counter!(
+        SIP_SHED,
+        "SIP messages over their source's rate, let in without new calls."
+    );
+    describe_counter!(SIP_BANS, "Sources banned for sending garbage.");
     describe_counter!(RTP_PACKETS, "RTP packets.");
     describe_counter!(RTP_LOST, "RTP packets that never came.");
     describe_counter!(SIP_RETRANSMISSIONS, "SIP messages that repeat one.");

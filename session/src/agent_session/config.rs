@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::identity::IdentityFacts;
 use super::interruption::InterruptionPolicy;
 use crate::pii::Pii;
 use crate::provider::{SpeechToText, TextToSpeech};
@@ -73,6 +74,10 @@ pub struct CallFacts {
     pub to: Pii<String>,
     /// The trunk the call came or goes by, if one is configured for it.
     pub trunk: Option<Arc<str>>,
+    /// Who calls, by everything that the call's headers say.
+    pub identity: IdentityFacts,
+    /// The far end's own headers (`X-…`), at most 32 and 4 KiB.
+    pub headers: Vec<(String, Pii<String>)>,
 }
 
 /// How one session behaves. Cheap to clone; the defaults are those of the product.

@@ -1,23 +1,55 @@
-//! Who may have a call now: caps on calls and on calls per second.
+//! Who may have a call now: places for all, a share of them for each direction, rates, what each trunk may
+//! have, and whom it may call.
+//!
+//! ```text
+//! inbound:  draining? ─► pressure? ─► places ─► trunk's calls, rate ─► calls a second
+//! outbound: draining? ─► pressure? ─► number allowed? ─► places ─► trunk's calls, rate ─► calls a minute
+//! ```
+//!
+//! Where `outbound_calls` sets places aside for calls out, neither direction can take the other's. A refused call
+//! uses up nothing.
 
-use std::time::{Duration, Instant};
+mod trunk_share;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::agent_session::Direction;
+use crate::token_bucket::TokenBucket;
+use trunk_share::TrunkShare;
+
+pub use trunk_share::TrunkLimits;
 
 /// The caps that admission holds to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
-    /// Calls at once (1 and up).
+    /// Calls at once, both directions together (1 and up).
     pub calls: u32,
-    /// New calls a second (1 and up), with a burst of one second's worth.
+    /// New inbound calls a second (1 and up), with a burst of one second's worth.
     pub calls_per_second: u32,
+    /// How many of the places are for outbound calls, and only for them. `None`: one pot for both directions.
+    pub outbound_calls: Option<u32>,
+    /// New outbound calls a minute, with a burst of one minute's worth.
+    pub outbound_calls_per_minute: u32,
+    /// What single trunks may have; one that is not here has what there is.
+    pub trunks: HashMap<String, TrunkLimits>,
 }
 
 /// Why a call is refused right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many calls are up as may be.
+    /// As many calls are up as may be, of all or of its direction.
     CallsAtCap,
     /// Calls come faster than they may.
     RateAtCap,
+    /// As many calls of this trunk are up as may be.
+    TrunkAtCap,
+    /// Calls of this trunk come faster than they may.
+    TrunkRateAtCap,
+    /// This number may not be called by this trunk.
+    NumberNotAllowed,
+    /// The machine has more to do than it can.
+    Pressure,
     /// The daemon ends; it takes no new calls.
     Draining,
     /// No RTP port is free.
@@ -30,8 +62,11 @@ impl Refusal {
     pub fn retry_after_s(self) -> u32 {
         match self {
             Self::RateAtCap => 1,
-            Self::CallsAtCap | Self::NoPort => 5,
+            Self::CallsAtCap | Self::TrunkAtCap | Self::NoPort => 5,
+            Self::Pressure | Self::TrunkRateAtCap => 10,
             Self::Draining => 30,
+            // Never; an hour is as near as a number of seconds comes.
+            Self::NumberNotAllowed => 3_600,
         }
     }
 
@@ -41,60 +76,91 @@ impl Refusal {
         match self {
             Self::CallsAtCap => "calls_at_cap",
             Self::RateAtCap => "rate_at_cap",
+            Self::TrunkAtCap => "trunk_at_cap",
+            Self::TrunkRateAtCap => "trunk_rate_at_cap",
+            Self::NumberNotAllowed => "number_not_allowed",
+            Self::Pressure => "pressure",
             Self::Draining => "draining",
             Self::NoPort => "no_port",
         }
     }
 }
 
-/// Counts calls and the rate at which they come.
+/// Counts calls and the rates at which they come.
 #[derive(Debug)]
 pub struct Admission {
     limits: AdmissionLimits,
-    calls: u32,
+    inbound: u32,
+    outbound: u32,
+    inbound_rate: TokenBucket,
+    outbound_rate: TokenBucket,
+    /// Those of the limits; others have none to keep.
+    trunks: HashMap<String, TrunkShare>,
+    pressed: bool,
     draining: bool,
-    /// The bucket of calls that may still come, in billionths of a call: whole numbers keep it exact.
-    tokens: u64,
-    refilled: Instant,
 }
 
-const TOKEN: u64 = 1_000_000_000;
-
 impl Admission {
-    /// With a full bucket.
+    /// With nobody in a call.
     #[must_use]
     pub fn new(limits: AdmissionLimits, now: Instant) -> Self {
-        let tokens = u64::from(limits.calls_per_second) * TOKEN;
+        let trunks = limits
+            .trunks
+            .iter()
+            .map(|(name, limits)| (name.clone(), TrunkShare::new(limits.clone(), now)))
+            .collect();
         Self {
-            limits,
-            calls: 0,
+            inbound: 0,
+            outbound: 0,
+            inbound_rate: TokenBucket::per_second(limits.calls_per_second, now),
+            outbound_rate: TokenBucket::per_minute(limits.outbound_calls_per_minute, now),
+            trunks,
+            pressed: false,
             draining: false,
-            tokens,
-            refilled: now,
+            limits,
         }
     }
 
-    /// Admits one call, or says why not. Each admitted call must be [released](Self::release) once.
+    /// Admits a call that came in by `trunk`, or says why not. Each admitted call must be
+    /// [released](Self::release) once.
     ///
     /// # Errors
-    /// The cap that was reached.
-    pub fn admit(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.refill(now);
-        if self.draining {
-            return Err(Refusal::Draining);
+    /// What stands against it.
+    pub fn admit_inbound(&mut self, trunk: &str, now: Instant) -> Result<(), Refusal> {
+        self.is_open()?;
+        self.take(Direction::Inbound, trunk, now)
+    }
+
+    /// Admits a call to `number` by `trunk`, or says why not. Each admitted call must be
+    /// [released](Self::release) once.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn admit_outbound(
+        &mut self,
+        trunk: &str,
+        number: &str,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.is_open()?;
+        let share = self.trunks.get(trunk);
+        if share.is_some_and(|share| !share.allows(number)) {
+            return Err(Refusal::NumberNotAllowed);
         }
-        if self.calls >= self.limits.calls {
-            return Err(Refusal::CallsAtCap);
-        }
-        self.tokens = self.tokens.checked_sub(TOKEN).ok_or(Refusal::RateAtCap)?;
-        self.calls += 1;
-        Ok(())
+        self.take(Direction::Outbound, trunk, now)
     }
 
     /// An admitted call is over.
-    pub fn release(&mut self) {
-        debug_assert!(self.calls > 0, "released more calls than were admitted");
-        self.calls = self.calls.saturating_sub(1);
+    pub fn release(&mut self, direction: Direction, trunk: &str) {
+        let calls = match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
+        };
+        debug_assert!(*calls > 0, "released more calls than were admitted");
+        *calls = calls.saturating_sub(1);
+        if let Some(share) = self.trunks.get_mut(trunk) {
+            share.release();
+        }
     }
 
     /// From now on no call is admitted.
@@ -102,79 +168,57 @@ impl Admission {
         self.draining = true;
     }
 
+    /// Whether the machine has more to do than it can; while it has, no call is admitted.
+    pub fn set_pressed(&mut self, pressed: bool) {
+        self.pressed = pressed;
+    }
+
     /// Calls that hold a place now.
     #[must_use]
     pub fn calls(&self) -> u32 {
-        self.calls
+        self.inbound + self.outbound
     }
 
-    fn refill(&mut self, now: Instant) {
-        let rate = u64::from(self.limits.calls_per_second);
-        let elapsed = now
-            .saturating_duration_since(self.refilled)
-            .min(Duration::from_secs(1));
-        let gained = u64::try_from(elapsed.as_nanos())
-            .unwrap_or(TOKEN)
-            .saturating_mul(rate);
-        self.tokens = self.tokens.saturating_add(gained).min(rate * TOKEN);
-        self.refilled = now;
+    fn is_open(&self) -> Result<(), Refusal> {
+        if self.draining {
+            Err(Refusal::Draining)
+        } else if self.pressed {
+            Err(Refusal::Pressure)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn has_place(&self, direction: Direction) -> bool {
+        let calls = self.limits.calls;
+        match (direction, self.limits.outbound_calls) {
+            (Direction::Inbound, Some(set_aside)) => self.inbound < calls.saturating_sub(set_aside),
+            (Direction::Outbound, Some(set_aside)) => self.outbound < set_aside.min(calls),
+            (Direction::Inbound | Direction::Outbound, None) => self.calls() < calls,
+        }
+    }
+
+    /// Each limit is looked at before one is taken from: a call that the trunk may not have takes nothing from
+    /// the others.
+    fn take(&mut self, direction: Direction, trunk: &str, now: Instant) -> Result<(), Refusal> {
+        if !self.has_place(direction) {
+            return Err(Refusal::CallsAtCap);
+        }
+        let (calls, rate) = match direction {
+            Direction::Inbound => (&mut self.inbound, &mut self.inbound_rate),
+            Direction::Outbound => (&mut self.outbound, &mut self.outbound_rate),
+        };
+        if !rate.has(now) {
+            return Err(Refusal::RateAtCap);
+        }
+        if let Some(share) = self.trunks.get_mut(trunk) {
+            share.take(now)?;
+        }
+        rate.take(now);
+        *calls += 1;
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn admission(calls: u32, calls_per_second: u32) -> (Admission, Instant) {
-        let now = Instant::now();
-        (
-            Admission::new(
-                AdmissionLimits {
-                    calls,
-                    calls_per_second,
-                },
-                now,
-            ),
-            now,
-        )
-    }
-
-    #[test]
-    fn a_call_past_the_cap_is_refused_until_one_ends() {
-        let (mut admission, now) = admission(2, 100);
-        assert_eq!(admission.admit(now), Ok(()));
-        assert_eq!(admission.admit(now), Ok(()));
-        assert_eq!(admission.admit(now), Err(Refusal::CallsAtCap));
-        admission.release();
-        assert_eq!(admission.admit(now), Ok(()));
-    }
-
-    #[test]
-    fn calls_faster_than_the_rate_are_refused_and_the_bucket_fills_again() {
-        let (mut admission, now) = admission(1_000, 10);
-        for _ in 0..10 {
-            assert_eq!(admission.admit(now), Ok(()));
-        }
-        assert_eq!(admission.admit(now), Err(Refusal::RateAtCap));
-        assert_eq!(
-            admission.admit(now + Duration::from_millis(99)),
-            Err(Refusal::RateAtCap)
-        );
-        assert_eq!(admission.admit(now + Duration::from_millis(100)), Ok(()));
-    }
-
-    #[test]
-    fn a_long_quiet_time_saves_up_one_second_of_calls_and_no_more() {
-        let (mut admission, now) = admission(1_000, 3);
-        let later = now + Duration::from_secs(3_600);
-        let admitted = (0..10).filter(|_| admission.admit(later).is_ok()).count();
-        assert_eq!(admitted, 3);
-    }
-
-    #[test]
-    fn draining_refuses_whatever_room_there_is() {
-        let (mut admission, now) = admission(10, 10);
-        admission.drain();
-        assert_eq!(admission.admit(now), Err(Refusal::Draining));
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ pub mod admission;
 mod description;
 mod dtmf_info;
 mod hold;
+pub mod identity;
 mod leg_settings;
 mod output;
 mod succession;

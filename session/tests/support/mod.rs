@@ -36,6 +36,8 @@ pub fn config() -> SessionConfig {
         from: Pii::new("alice".into()),
         to: Pii::new("front-desk".into()),
         trunk: None,
+        identity: offhook_session::agent_session::IdentityFacts::default(),
+        headers: Vec::new(),
     })
 }
 

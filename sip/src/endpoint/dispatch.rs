@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Event, Flow};
+use super::{Endpoint, Event, Flow, Reception};
 use crate::ua_core::{arrival::Arrival, session_timer::SessionTimer};
 use crate::{
     dialog::{Dialog, DialogId, tag_to},
@@ -27,12 +27,18 @@ use crate::{
 };
 
 impl Endpoint {
-    pub(super) fn take_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
+    pub(super) fn take_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) -> Reception {
         match parse_datagram(bytes) {
-            Ok(None) => {}
+            Ok(None) => Reception::Sound,
             Ok(Some(Message::Request(request))) => self.take_request(request, flow, now),
-            Ok(Some(Message::Response(response))) => self.take_response(response, now),
-            Err(error) => self.refuse_damaged(error, flow),
+            Ok(Some(Message::Response(response))) => {
+                self.take_response(response, now);
+                Reception::Sound
+            }
+            Err(error) => {
+                self.refuse_damaged(error, flow);
+                Reception::Damaged
+            }
         }
     }
 
@@ -63,24 +69,25 @@ impl Endpoint {
         self.core.transmit(reply_flow, response.to_bytes());
     }
 
-    fn take_request(&mut self, request: Request, flow: Flow, now: Instant) {
+    fn take_request(&mut self, request: Request, flow: Flow, now: Instant) -> Reception {
         let Ok(arrival) = Arrival::read(request, flow) else {
             self.core.statistics.parse_errors += 1;
-            return;
+            return Reception::Damaged;
         };
         if let Some(id) = self.core.servers.find(&arrival.key)
             && self.absorb(id, &arrival, now)
         {
-            return;
+            return Reception::Sound;
         }
+        let sheds = self.shedding && arrival.is_new_call();
         if arrival.request.method == Method::Ack {
             self.take_ack(arrival, now);
-        } else if !self.has_room(&arrival.request.method) {
+        } else if sheds || !self.has_room(&arrival.request.method) {
             self.core.answer_overloaded(&arrival);
         } else if arrival.request.method == Method::Cancel {
             self.take_cancel(arrival, now);
         } else if self.core.refuse_unservable(&arrival, now) {
-            // It has been answered.
+            return Reception::Unservable;
         } else if arrival.request.method == Method::Notify && self.core.take_notify(&arrival, now) {
             // It was about a REFER of ours, whether its call is up or not.
         } else if let Some(dialog) = arrival.dialog_id() {
@@ -93,6 +100,7 @@ impl Endpoint {
         } else {
             self.take_first_request(arrival, now);
         }
+        Reception::Sound
     }
 
     /// Gives a request to the transaction that has seen it before. `false` when it is an ACK that

@@ -12,11 +12,14 @@
 
 mod dispatch;
 mod expiry;
+mod reception;
 mod refusals;
 mod responses;
 mod trunks;
 
 use std::time::Instant;
+
+pub use reception::Reception;
 
 pub use crate::{
     flow::{Flow, Transport},
@@ -47,6 +50,7 @@ pub struct Endpoint {
     /// How many registrations and probes there have been.
     trunk_requests_made: u64,
     draining: bool,
+    shedding: bool,
 }
 
 impl Endpoint {
@@ -63,6 +67,7 @@ impl Endpoint {
             trunk_requests_made: 0,
             invites_made: 0,
             draining: false,
+            shedding: false,
         }
     }
 
@@ -82,14 +87,23 @@ impl Endpoint {
 
     /// Takes what arrived on `flow`: a datagram, or one whole message of a stream
     /// ([`StreamFramer`](crate::message::StreamFramer) cuts it). Anything may arrive: what is no SIP
-    /// message is counted and dropped, what is a damaged request is refused.
-    pub fn handle_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
+    /// message is counted and dropped, what is a damaged request is refused. What it was taken for is for who
+    /// watches its source.
+    pub fn handle_datagram(&mut self, flow: Flow, bytes: &[u8], now: Instant) -> Reception {
         self.core.statistics.datagrams += 1;
         if self.core.outputs.len() >= self.core.config.limits.outputs {
             self.core.statistics.backlog_drops += 1;
-            return;
+            return Reception::Dropped;
         }
-        self.take_datagram(flow, bytes, now);
+        self.take_datagram(flow, bytes, now)
+    }
+
+    /// Answers a request 403 and keeps nothing for it; `false` where nothing was sent. For who may not speak
+    /// to us and is to know it: an address that may be forged gets one datagram, no longer than its own, and
+    /// none for what is damaged, a response or an ACK.
+    pub fn forbid(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+        self.core.outputs.len() < self.core.config.limits.outputs
+            && self.forbid_request(flow, bytes)
     }
 
     /// Answers an incoming call with 101 to 199. The first one should leave at once: some carriers give up
@@ -346,6 +360,12 @@ impl Endpoint {
     /// which ping us send their calls elsewhere; calls go on.
     pub fn set_draining(&mut self, draining: bool) {
         self.draining = draining;
+    }
+
+    /// While shedding, new calls are answered 503 with `Retry-After` and nothing is kept for them; what
+    /// belongs to a call or a transaction goes on.
+    pub fn set_shedding(&mut self, shedding: bool) {
+        self.shedding = shedding;
     }
 
     /// What it has seen and holds.

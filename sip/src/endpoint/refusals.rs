@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::ua_core::{Core, arrival::Arrival};
 use crate::{
     invite::{ALLOW, SUPPORTED},
-    message::{Method, StatusCode},
+    message::{Method, Request, StatusCode},
 };
 
 impl Core {
@@ -58,7 +58,7 @@ impl Core {
     }
 
     /// Refuses what we cannot serve whatever it is about (RFC 3261 8.2.1 to 8.2.3), in the order
-    /// given there: the method, the scheme, the extensions, the encoding.
+    /// given there: the method, the scheme, the extensions, the encoding, the type of an INVITE's body.
     pub(crate) fn refuse_unservable(&mut self, arrival: &Arrival, now: Instant) -> bool {
         let request = &arrival.request;
         if !is_served(&request.method) {
@@ -96,8 +96,39 @@ impl Core {
             self.answer(arrival, StatusCode::UNSUPPORTED_MEDIA_TYPE, &headers, now);
             return true;
         }
+        if request.method == Method::Invite && !is_readable(request) {
+            let headers = [("Accept", "application/sdp, multipart/mixed")];
+            self.answer(arrival, StatusCode::UNSUPPORTED_MEDIA_TYPE, &headers, now);
+            return true;
+        }
         false
     }
+}
+
+/// Whether a session may be described in the body, or the body is one that may be read past (RFC 3261
+/// 20.11). What is in a multipart is for who reads it.
+fn is_readable(request: &Request) -> bool {
+    let Some(content_type) = request
+        .headers
+        .content_type()
+        .filter(|_| !request.body.is_empty())
+    else {
+        return true;
+    };
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let multipart = kind
+        .get(..10)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"));
+    let disposition = request
+        .headers
+        .get("Content-Disposition")
+        .unwrap_or_default();
+    let optional = disposition.split(';').any(|parameter| {
+        let is = |half: &str, word| half.trim().eq_ignore_ascii_case(word);
+        let halves = parameter.split_once('=');
+        halves.is_some_and(|(name, value)| is(name, "handling") && is(value, "optional"))
+    });
+    multipart || optional || kind.eq_ignore_ascii_case("application/sdp")
 }
 
 /// Whether [`ALLOW`] names it.

@@ -116,6 +116,29 @@ impl Core {
         self.transmit(arrival.reply_flow, response.to_bytes());
     }
 
+    /// As [`answer_statelessly`](Self::answer_statelessly), to where the request came from, and only where
+    /// the answer has no more than `bytes`: a forged address is not sent more than was spent on it.
+    pub(crate) fn answer_in_no_more_than(
+        &mut self,
+        bytes: usize,
+        arrival: &Arrival,
+        status: StatusCode,
+    ) -> bool {
+        let tag = self
+            .identifiers
+            .stateless_tag(&arrival.call_id, &arrival.from_tag);
+        let mut response = Response::to_request(&arrival.request, status);
+        if arrival.to_tag.is_none() {
+            tag_to(&mut response.headers, &tag);
+        }
+        let response = response.to_bytes();
+        let fits = response.len() <= bytes;
+        if fits {
+            self.transmit(arrival.source, response);
+        }
+        fits
+    }
+
     fn response(
         &self,
         arrival: &Arrival,

@@ -3,7 +3,7 @@
 use crate::flow::Flow;
 use crate::{
     dialog::DialogId,
-    message::{Malformed, Request},
+    message::{Malformed, Method, Request},
     transaction::key::{MergeKey, ServerKey},
 };
 
@@ -55,6 +55,11 @@ impl Arrival {
             source,
             reply_flow,
         })
+    }
+
+    /// Whether it asks for a call that is not there yet.
+    pub(crate) fn is_new_call(&self) -> bool {
+        self.request.method == Method::Invite && self.to_tag.is_none()
     }
 
     /// The dialog that it says it is in.

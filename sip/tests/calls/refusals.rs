@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_sip::{
-    endpoint::{EndpointConfig, Limits},
+    endpoint::{EndpointConfig, Limits, Reception},
     message::StatusCode,
 };
 
@@ -378,4 +378,117 @@ fn a_client_of_rfc_2543_without_branches_is_told_apart_by_its_numbers() {
     world.advance(Duration::from_secs(60));
     world.expect_silence();
     world.expect_nothing_left();
+}
+
+#[test]
+fn while_shedding_new_calls_get_503_without_state_and_calls_that_are_up_go_on() {
+    let (mut world, mut phone, _) = established("r40");
+    world.endpoint.set_shedding(true);
+    let refusal = answer_to(&mut world, &Phone::new("r41").invite());
+    assert_eq!(text::summary(&refusal), "503 INVITE");
+    assert_ne!(text::header(&refusal, "Retry-After"), "");
+    let again = answer_to(&mut world, &Phone::new("r41").invite());
+    assert_eq!(again, refusal);
+    world.deliver(&phone.request("BYE"));
+    world.expect("200 BYE");
+    world.endpoint.set_shedding(false);
+    world.deliver(&Phone::new("r42").invite());
+    world.expect("100 INVITE");
+}
+
+#[test]
+fn who_is_forbidden_gets_one_answer_no_longer_than_what_was_sent_and_none_to_noise() {
+    let mut world = World::new();
+    let flow = world.flow;
+    let forbid = |world: &mut World, message: &str| {
+        world.act(|endpoint, _| endpoint.forbid(flow, message.as_bytes()))
+    };
+    let invite = Phone::new("r43").invite();
+    assert!(forbid(&mut world, &invite));
+    let answer = world.expect("403 INVITE");
+    assert!(answer.len() <= invite.len(), "{answer}");
+    let short = "OPTIONS sip:a SIP/2.0\r\nv: SIP/2.0/UDP b\r\nf: c:d\r\nt: c:d\r\ni: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    for silent in [
+        short,
+        &Phone::new("r44").request("ACK"),
+        "SIP/2.0 200 OK\r\n\r\n",
+        "noise",
+    ] {
+        assert!(!forbid(&mut world, silent), "{silent}");
+    }
+    world.expect_silence();
+    world.expect_nothing_left();
+}
+
+#[test]
+fn the_caller_learns_what_a_datagram_was_taken_for() {
+    let mut world = World::new();
+    let flow = world.flow;
+    let mut take = |message: &str| {
+        world.act(|endpoint, now| endpoint.handle_datagram(flow, message.as_bytes(), now))
+    };
+    assert_eq!(take("\r\n\r\n"), Reception::Sound);
+    assert_eq!(take(&Phone::new("r45").invite()), Reception::Sound);
+    assert_eq!(take("noise"), Reception::Damaged);
+    assert_eq!(take(&outside("REGISTER", "r46")), Reception::Unservable);
+}
+
+#[test]
+fn an_invite_with_a_body_that_describes_no_session_gets_415_with_what_would() {
+    let with_type = |call_id: &str, header: &str| {
+        let phone = Phone::new(call_id).invite();
+        let (head, body) = phone.split_once("\r\n\r\n").unwrap();
+        let head: Vec<&str> = head
+            .lines()
+            .filter(|line| !line.starts_with("Content-"))
+            .collect();
+        let length = format!("Content-Length: {}", body.len().max(4));
+        let body = if body.is_empty() { "v=0\n" } else { body };
+        format!(
+            "{}\r\n{header}\r\n{length}\r\n\r\n{body}",
+            head.join("\r\n")
+        )
+    };
+    let mut world = World::new();
+    let refusal = answer_to(
+        &mut world,
+        &with_type("r50", "Content-Type: application/unknownformat"),
+    );
+    assert_eq!(text::summary(&refusal), "415 INVITE");
+    assert_eq!(
+        text::header(&refusal, "Accept"),
+        "application/sdp, multipart/mixed"
+    );
+    for (call_id, header) in [
+        ("r51", "c: Application/SDP ; charset=x"),
+        ("r52", "Content-Type: Multipart/mixed;boundary=x"),
+        (
+            "r53",
+            "Content-Type: application/isup\r\nContent-Disposition: signal; Handling=optional",
+        ),
+    ] {
+        world.deliver(&with_type(call_id, header));
+        world.expect("100 INVITE");
+    }
+}
+
+#[test]
+fn wound_70_compact_mixed_and_unknown_headers_are_accepted_and_what_is_damaged_is_a_400_and_counted()
+ {
+    let mut world = World::new();
+    let invite = Phone::new("r60")
+        .invite()
+        .replace("\r\nVia:", "\r\nv:")
+        .replace("\r\nFrom:", "\r\nf:")
+        .replace("\r\nCall-ID:", "\r\ni:")
+        .replace(
+            "\r\nCSeq:",
+            "\r\nP-Charging-Vector: icid-value=\"a;b\";orig-ioi=c\r\nCSeq:",
+        );
+    world.deliver(&invite);
+    world.expect("100 INVITE");
+    let damaged = Phone::new("r61").invite().replace("CSeq: 1 ", "CSeq: one ");
+    let refusal = answer_to(&mut world, &damaged);
+    assert!(refusal.starts_with("SIP/2.0 400 "), "{refusal}");
+    assert_eq!(world.endpoint.statistics().parse_errors, 1);
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::config::{CallFacts, CallId, Direction, SessionConfig};
 use super::super::event::{CallbackKind, EndCause, SessionEvent};
+use super::super::identity::IdentityFacts;
 use super::super::line::{CallEvent, CallRequest};
 use super::super::message::Command;
 use super::super::output::{Callback, Output, Preparation};
@@ -32,6 +33,8 @@ pub(super) fn config() -> SessionConfig {
         from: Pii::new("alice".into()),
         to: Pii::new("front-desk".into()),
         trunk: None,
+        identity: IdentityFacts::default(),
+        headers: Vec::new(),
     })
 }
 
