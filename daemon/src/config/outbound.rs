@@ -62,7 +62,7 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
         .and_then(|item| findings.keep(item.parse(parse_transport)));
     let domain = section
         .take("domain")
-        .and_then(|item| findings.keep(item.parse(|text| Host::parse(text))));
+        .and_then(|item| findings.keep(item.parse(Host::parse)));
     let username = section
         .take("username")
         .and_then(|item| Some((findings.keep(item.text())?, item)));

@@ -332,7 +332,7 @@ fn read_tls(item: &Item<'_>, findings: &mut Findings) -> Option<TlsConfig> {
     };
     let name = section
         .take("name")
-        .and_then(|item| findings.keep(item.parse(|text| Host::parse(text))));
+        .and_then(|item| findings.keep(item.parse(Host::parse)));
     let config = match (certificate, key_file) {
         (Some(certificate), Some(key_file)) => Some(TlsConfig {
             certificate,
