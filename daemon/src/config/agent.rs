@@ -23,6 +23,8 @@ pub struct Agent {
     pub kind: AgentKind,
     /// Whether its calls are recorded to `records.recordings`.
     pub record: bool,
+    /// Header fields of our 18x and 200 to calls that it answers.
+    pub answer_headers: Vec<(String, String)>,
 }
 
 /// What an agent does.
@@ -92,8 +94,14 @@ pub(super) fn read(
         None => return None,
     };
     let record = read_switch(&mut section, "record", findings);
+    let answer_headers = read_headers(&mut section, findings);
     section.finish(findings);
-    kind.map(|kind| Agent { name, kind, record })
+    kind.map(|kind| Agent {
+        name,
+        kind,
+        record,
+        answer_headers,
+    })
 }
 
 fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) -> Option<AgentKind> {
@@ -142,6 +150,26 @@ fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) ->
         flow: Arc::new(flow),
         recordings,
     })
+}
+
+/// `answer_headers = { "X-Desk" = "front" }`.
+fn read_headers(section: &mut Section<'_>, findings: &mut Findings) -> Vec<(String, String)> {
+    let Some(item) = section.take("answer_headers") else {
+        return Vec::new();
+    };
+    let Some(table) = findings.keep(item.section()) else {
+        return Vec::new();
+    };
+    let mut headers = Vec::new();
+    for (name, item) in table.into_entries() {
+        if !name.to_ascii_uppercase().starts_with("X-") {
+            let what = "only headers of one's own, that begin with X-, can be set";
+            findings.mistakes.push(item.finding(what));
+        } else if let Some(value) = findings.keep(item.text()) {
+            headers.push((name.to_owned(), value));
+        }
+    }
+    headers
 }
 
 /// A key that switches something on; off where it is not given.

@@ -125,6 +125,22 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// Everything in this table, whatever its keys are called.
+    pub(super) fn into_entries(self) -> Vec<(&'a str, Item<'a>)> {
+        let Some(values) = self.values else {
+            return Vec::new();
+        };
+        let entry = |(name, value): (&'a String, &'a Value)| {
+            let item = Item {
+                document: self.document,
+                path: join(&self.path, name),
+                value,
+            };
+            (name.as_str(), item)
+        };
+        values.iter().map(entry).collect()
+    }
+
     /// A finding about this table as a whole.
     pub(super) fn finding(&self, what: impl Into<String>) -> Finding {
         let source = match self.values.and_then(|values| values.values().next()) {

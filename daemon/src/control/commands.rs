@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/calls` | calls somebody; `wait` says how long the answer takes |
 //! | `DELETE /v1/calls/{id}` | ends a call |
+//! | `POST /v1/calls/{id}/hangup` | the same, with headers for the BYE |
 //! | `POST /v1/calls/{id}/hold`, `/resume` | holds the far end, or takes it off hold |
 //! | `POST /v1/calls/{id}/transfer` | sends the far end elsewhere, and answers with what became of it |
 //! | `GET /v1/trunks` | how the trunks are |
@@ -23,6 +24,7 @@ use axum::response::{IntoResponse, Json, Response};
 use offhook_session::agent_session::{CallId, EndReason};
 use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
+use offhook_sip::endpoint::is_settable_header;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -89,6 +91,16 @@ enum Wait {
     Answered,
     /// When it is over.
     Ended,
+}
+
+/// Headers to be set, if they can be.
+fn headers_of(
+    headers: std::collections::BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, String> {
+    match headers.keys().find(|name| !is_settable_header(name)) {
+        Some(name) => Err(format!("headers: {name} cannot be set")),
+        None => Ok(headers.into_iter().collect()),
+    }
 }
 
 /// The answer to `POST /v1/calls`.
@@ -190,7 +202,7 @@ fn new_call(
         from: body.from.map(Pii::new),
         trunk,
         agent,
-        headers: body.headers.into_iter().collect(),
+        headers: headers_of(body.headers)?,
         ring_timeout: body
             .ring_timeout_s
             .map(|seconds| Duration::from_secs(u64::from(seconds.clamp(1, 600)))),
@@ -236,7 +248,31 @@ fn done(outcome: Result<(), Response>) -> Response {
 }
 
 pub(super) async fn hang_up(State(control): State<Control>, Path(id): Path<String>) -> Response {
-    done(with_call(&control, id, CallControl::HangUp).await)
+    done(with_call(&control, id, CallControl::HangUp(Vec::new())).await)
+}
+
+/// The body of `POST /v1/calls/{id}/hangup`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HangUpBody {
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+pub(super) async fn hang_up_with(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    body: Result<Json<HangUpBody>, JsonRejection>,
+) -> Response {
+    let body = match body {
+        Ok(Json(body)) => body,
+        Err(error) => return problem(error.status(), "the body cannot be read", error),
+    };
+    let headers = match headers_of(body.headers) {
+        Ok(headers) => headers,
+        Err(what) => return problem(StatusCode::BAD_REQUEST, "the call cannot be ended so", what),
+    };
+    done(with_call(&control, id, CallControl::HangUp(headers)).await)
 }
 
 /// A body that says nothing; its type is what keeps web pages of others out.
@@ -280,6 +316,8 @@ pub(super) struct TransferBody {
     referred_by: Option<String>,
     #[serde(default = "yes")]
     wait: bool,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
     timeout_s: Option<u32>,
 }
 
@@ -313,6 +351,16 @@ pub(super) async fn transfer(
             what,
         );
     }
+    let headers = match headers_of(body.headers) {
+        Ok(headers) => headers,
+        Err(what) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "the call cannot be sent there",
+                what,
+            );
+        }
+    };
     let plan = TransferPlan {
         target: body.target,
         referred_by: body.referred_by,
@@ -320,6 +368,7 @@ pub(super) async fn transfer(
         timeout: body.timeout_s.map_or(TRANSFER_TIMEOUT, |seconds| {
             Duration::from_secs(u64::from(seconds.clamp(1, 600)))
         }),
+        headers,
     };
     let Some(_waiting) = patience.ask() else {
         return too_many_wait();

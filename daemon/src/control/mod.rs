@@ -8,7 +8,7 @@
 //! | `/v1/calls` | the live calls as JSON |
 //! | `/` | a page that lists them |
 //!
-//! What can be done is [`commands`]. Whoever reaches the listener may read and do everything, so it
+//! What can be done is in `commands`. Whoever reaches the listener may read and do everything, so it
 //! listens on loopback unless the configuration says otherwise, and answers only by names that are its own.
 
 mod call_directory;
@@ -125,6 +125,7 @@ impl Control {
             .route("/metrics", get(metrics))
             .route("/v1/calls", get(list_calls).post(commands::place_call))
             .route("/v1/calls/{id}", delete(commands::hang_up))
+            .route("/v1/calls/{id}/hangup", post(commands::hang_up_with))
             .route("/v1/calls/{id}/hold", post(commands::hold))
             .route("/v1/calls/{id}/resume", post(commands::resume))
             .route("/v1/calls/{id}/transfer", post(commands::transfer))

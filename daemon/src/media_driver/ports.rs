@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_rests_a_second_before_it_is_used_again() {
+    fn wound_53_a_port_rests_a_second_before_it_is_used_again() {
         let now = Instant::now();
         let mut ports = RtpPorts::new([10_000]);
         assert_eq!(ports.take(now), Some(10_000));

@@ -69,15 +69,21 @@ impl Signalling {
 
     fn command_dialog(&mut self, id: &CallId, invite: InviteId, command: SipCommand) {
         let now = Instant::now();
+        let extra = self.answer_headers(id);
+        let extra = borrowed(&extra);
         let endpoint = &mut self.endpoint;
         let done: Result<(), Misuse> = match command {
-            SipCommand::Ring => endpoint.ring(invite, StatusCode::RINGING, None, &[], now),
-            SipCommand::Progress(body) => {
-                endpoint.ring(invite, StatusCode::SESSION_PROGRESS, Some(body), &[], now)
-            }
+            SipCommand::Ring => endpoint.ring(invite, StatusCode::RINGING, None, &extra, now),
+            SipCommand::Progress(body) => endpoint.ring(
+                invite,
+                StatusCode::SESSION_PROGRESS,
+                Some(body),
+                &extra,
+                now,
+            ),
             SipCommand::Accept(body) => {
                 let arrived = self.calls.get(id).map(|live| live.arrived);
-                let accepted = endpoint.accept(invite, body, &[], now);
+                let accepted = endpoint.accept(invite, body, &extra, now);
                 accepted.inspect(|()| {
                     let took = arrived.map(|arrived| now.saturating_duration_since(arrived));
                     counting::answered(took.unwrap_or_default());
@@ -120,6 +126,15 @@ impl Signalling {
         }
     }
 
+    /// What our 18x and 200 say besides, as the call's agent is configured.
+    fn answer_headers(&self, id: &CallId) -> Vec<(String, String)> {
+        let agent = self.calls.get(id).map(|live| &live.agent);
+        agent
+            .and_then(|agent| self.config.agents.get(agent))
+            .map(|agent| agent.answer_headers.clone())
+            .unwrap_or_default()
+    }
+
     /// The far end is held, or is so no more: music for it, and quiet for the session.
     fn hold(&mut self, id: &CallId, hold: bool) {
         let Some(live) = self.calls.get_mut(id) else {
@@ -158,9 +173,9 @@ impl Signalling {
     }
 }
 
-fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+fn borrowed<Name: AsRef<str>>(headers: &[(Name, String)]) -> Vec<(&str, &str)> {
     headers
         .iter()
-        .map(|(name, value)| (*name, value.as_str()))
+        .map(|(name, value)| (name.as_ref(), value.as_str()))
         .collect()
 }

@@ -76,8 +76,8 @@ pub enum NotPlaced {
 /// What can be done with a live call.
 #[derive(Debug)]
 pub enum CallControl {
-    /// End it.
-    HangUp,
+    /// End it, with these headers on the BYE.
+    HangUp(Vec<(String, String)>),
     /// Put the far end on hold (`true`), or take it off.
     Hold(bool),
     /// Send the far end elsewhere; how that gets on is told until it is over.

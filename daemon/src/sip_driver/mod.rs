@@ -399,7 +399,10 @@ impl Signalling {
         }
         let mut done = true;
         self.on_call(id, |live| match control {
-            CallControl::HangUp => live.call.hang_up(EndCause::OperatorHungUp.into()),
+            CallControl::HangUp(headers) => {
+                live.call
+                    .hang_up_with(EndCause::OperatorHungUp.into(), headers);
+            }
             CallControl::Hold(hold) => done = live.call.hold(hold),
             CallControl::Transfer(plan, watcher) => {
                 live.transfer_watcher = Some(watcher);

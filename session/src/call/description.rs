@@ -51,9 +51,12 @@ fn warning(code: u16, text: &str) -> String {
 }
 
 /// `Reason` (RFC 3326) for a BYE that a description which cannot be used leads to.
-pub(super) fn reason_of(status: StatusCode) -> (&'static str, String) {
+pub(super) fn reason_of(status: StatusCode) -> (String, String) {
     let text = status.default_reason();
-    ("Reason", format!("SIP;cause={status};text=\"{text}\""))
+    (
+        "Reason".to_owned(),
+        format!("SIP;cause={status};text=\"{text}\""),
+    )
 }
 
 pub(super) fn session_description(bytes: Vec<u8>) -> Body {

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A call has one leg and one session, and at a time one far end. Who that is may change
-//! ([`succession`]): after a REFER of theirs, or an INVITE with Replaces.
+//! (`succession`): after a REFER of theirs, or an INVITE with Replaces.
 
 pub mod admission;
 mod description;
@@ -495,6 +495,11 @@ impl Call {
 
     /// Ends the call for `reason`. The first reason stays.
     pub fn hang_up(&mut self, reason: EndReason) {
+        self.hang_up_with(reason, Vec::new());
+    }
+
+    /// The same with further header fields on the BYE.
+    pub fn hang_up_with(&mut self, reason: EndReason, headers: Vec<(String, String)>) {
         if let Some(invite) = self.successor.take().and_then(|successor| successor.invite) {
             self.sip(invite, SipCommand::Cancel);
         }
@@ -511,7 +516,6 @@ impl Call {
                 self.dialog_is_over(reason);
             }
             State::Answering { .. } | State::Talking => {
-                let headers = Vec::new();
                 self.leave(reason, invite, SipCommand::Bye { headers });
             }
             State::Leaving { .. } | State::Closing { .. } | State::Over => {}

@@ -58,7 +58,7 @@ pub enum SipCommand {
     /// End the dialog with BYE.
     Bye {
         /// Further header fields.
-        headers: Vec<(&'static str, String)>,
+        headers: Vec<(String, String)>,
     },
     /// Offer anew, in a re-INVITE.
     Reoffer(Body),

@@ -19,6 +19,8 @@ pub struct TransferPlan {
     pub wait: bool,
     /// How long the outcome may take.
     pub timeout: Duration,
+    /// Further header fields of the REFER.
+    pub headers: Vec<(String, String)>,
 }
 
 /// How a transfer gets on. After a failure the far end is with the agent as before.
@@ -84,6 +86,7 @@ impl Call {
             referred_by: plan.referred_by,
             wants_news: plan.wait,
             timeout: plan.timeout,
+            extra: plan.headers,
         };
         self.sip(invite, SipCommand::Refer(refer));
     }

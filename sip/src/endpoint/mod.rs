@@ -241,7 +241,9 @@ impl Endpoint {
         refer: &OutgoingRefer,
         now: Instant,
     ) -> Result<ReferralId, Misuse> {
-        self.with_invite(id, |invite, core| invite.refer(core, refer, now))
+        let mut refer = refer.clone();
+        refer.extra.retain(|(name, _)| !is_reserved(name));
+        self.with_invite(id, |invite, core| invite.refer(core, &refer, now))
             .unwrap_or(Err(Misuse::UnknownInvite))
     }
 
@@ -428,6 +430,13 @@ fn check_extra(extra: ExtraHeaders<'_>) -> Result<(), Misuse> {
         Some((name, _)) => Err(Misuse::ReservedHeader((*name).to_owned())),
         None => Ok(()),
     }
+}
+
+/// Whether a caller may give a message of ours a header of this name: it is a token, and none of the
+/// endpoint's own ([`ExtraHeaders`]).
+#[must_use]
+pub fn is_settable_header(name: &str) -> bool {
+    crate::message::is_token(name) && !is_reserved(name)
 }
 
 /// Whether a header makes up the transaction, the dialog or the framing, in long or compact form.

@@ -30,7 +30,7 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Whether the text is a `token`: one or more token characters.
-pub(super) fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_byte)
 }
 

@@ -36,7 +36,7 @@ pub use framing::{Frame, FramingError, StreamFramer};
 pub use headers::Headers;
 pub use host::Host;
 pub use lexer::Malformed;
-pub(crate) use lexer::{is_token_byte, quoted_string, unescape_quoted, write_quoted};
+pub(crate) use lexer::{is_token, is_token_byte, quoted_string, unescape_quoted, write_quoted};
 pub use method::{Method, Token};
 pub use name_addr::NameAddr;
 pub use parameters::Parameters;

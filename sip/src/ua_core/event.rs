@@ -406,6 +406,8 @@ pub struct OutgoingRefer {
     pub wants_news: bool,
     /// How long the outcome may take.
     pub timeout: Duration,
+    /// Further headers; the endpoint's own are left out.
+    pub extra: Vec<(String, String)>,
 }
 
 /// Why a usage ended.

@@ -188,6 +188,7 @@ fn a_challenged_refer_is_sent_again_and_its_news_is_found_by_the_new_number() {
         referred_by: None,
         wants_news: true,
         timeout: Duration::from_secs(60),
+        extra: Vec::new(),
     };
     world
         .act(|endpoint, now| endpoint.refer(id, &refer, now))

@@ -17,6 +17,7 @@ fn refer(world: &mut World, id: InviteId, wants_news: bool) -> String {
         referred_by: Some("sip:agent@198.51.100.1".to_owned()),
         wants_news,
         timeout: TIMEOUT,
+        extra: Vec::new(),
     };
     world
         .act(|endpoint, now| endpoint.refer(id, &refer, now))

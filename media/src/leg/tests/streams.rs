@@ -184,7 +184,7 @@ fn a_late_tick_sends_one_packet_and_the_missed_slots_move_the_timestamp_but_cost
 }
 
 #[test]
-fn the_timestamps_keep_to_the_clock_over_many_late_ticks() {
+fn wound_48_the_timestamps_keep_to_the_clock_over_many_late_ticks() {
     let mut scene = Scene::new(config(CodecKind::Pcmu));
     let start = scene.now;
     for round in 0..500u64 {
@@ -226,7 +226,7 @@ fn strangers_are_counted_and_not_heard() {
 }
 
 #[test]
-fn packets_go_where_the_far_ends_own_come_from() {
+fn wound_46_packets_go_where_the_far_ends_own_come_from() {
     let mut scene = Scene::new(config(CodecKind::Pcmu));
     let behind_nat = SocketAddr::from(([198, 51, 100, 7], 61_000));
     for _ in 0..4 {
@@ -487,7 +487,7 @@ fn opus_speech_arrives_as_it_was() {
 }
 
 #[test]
-fn a_re_invite_keeps_the_counts_and_the_other_payload_types() {
+fn wound_28_a_re_invite_keeps_the_counts_and_the_other_payload_types() {
     let pcma = PayloadType::new(8).unwrap();
     let also_accepted = vec![(pcma, CodecKind::Pcma)];
     let mut scene = Scene::new(LegConfig {

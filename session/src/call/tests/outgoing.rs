@@ -87,6 +87,7 @@ fn plan(wait: bool) -> TransferPlan {
         referred_by: None,
         wait,
         timeout: Duration::from_secs(60),
+        headers: Vec::new(),
     }
 }
 

@@ -67,6 +67,9 @@ impl Established {
             headers.push("Refer-Sub", "false");
             headers.push("Supported", "norefersub");
         }
+        for (name, value) in &refer.extra {
+            headers.push(name, value.as_str());
+        }
         let cseq = self.dialog.local_cseq();
         let id = core.open_referral(place.id, self.dialog.id(), cseq, refer.timeout, now);
         core.request(request, flow, ClientRole::Refer(place.id, id), now);
