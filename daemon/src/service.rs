@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_session::agent_session::Providers;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -101,6 +101,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, ServiceError> {
 pub struct Service {
     config: Arc<Config>,
     health: Arc<Health>,
+    signals: Signals,
     manager: ServiceManager,
     _watchdog: Option<Watchdog>,
     media: Arc<MediaThreads>,
@@ -111,6 +112,24 @@ pub struct Service {
     control: JoinHandle<io::Result<()>>,
     counting: JoinHandle<()>,
     warming: JoinHandle<()>,
+}
+
+/// The signals that are heard.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 impl Service {
@@ -125,6 +144,8 @@ impl Service {
         telemetry: &Telemetry,
         finished: Option<mpsc::Sender<FinishedCall>>,
     ) -> Result<Self, ServiceError> {
+        // Before anybody is told that we are ready: unheard, a SIGHUP would end the daemon.
+        let signals = Signals::listen().map_err(ServiceError::Start)?;
         raise_descriptor_limit(&config);
         let config = Arc::new(config);
         let health = Arc::new(Health::new(Instant::now()));
@@ -177,6 +198,7 @@ impl Service {
         }));
 
         let mut service = Self {
+            signals,
             counting: tokio::spawn(publish_counters(Arc::clone(&media))),
             warming: tokio::spawn(warm_prompts(Arc::clone(&config), providers)),
             signalling: tokio::spawn(signalling.run()),
@@ -223,15 +245,11 @@ impl Service {
     /// # Errors
     /// See [`ServiceError`].
     pub async fn until_told_to_stop(mut self) -> Result<(), ServiceError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Start)?;
-        // Unheard, it would end the daemon and every call with it.
-        let mut hang_up = signal(SignalKind::hangup()).map_err(ServiceError::Start)?;
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.hang_up.recv() => {
                     tracing::warn!("reading the configuration again is not built yet; only certificates are read");
                     // A full queue empties within a turn; a task that is gone has no use for certificates.
                     let _ = self.commands.send(Command::ReloadCertificates).await;

@@ -8,7 +8,6 @@ use offhook_session::agent_session::EndReason;
 use offhook_sip::endpoint::{EndpointStatistics, Transport};
 
 use super::gate::GateStatistics;
-use super::transports::Ending;
 use crate::config::{AgentName, TrunkName};
 use crate::telemetry::metrics::{
     ANSWER_SECONDS, CALLS_ENDED, CALLS_LIVE, CALLS_REFUSED, MEDIA_DROPPED, RTP_LOST, RTP_REFUSED,
@@ -25,8 +24,8 @@ pub(super) fn connection_begun(transport: Transport, accepted: bool) {
 }
 
 /// A connection ended, or could not be had.
-pub(super) fn connection_ended(ending: &Ending) {
-    counter!(SIP_CONNECTIONS_ENDED, "reason" => ending.as_str()).increment(1);
+pub(super) fn connection_ended(reason: &'static str) {
+    counter!(SIP_CONNECTIONS_ENDED, "reason" => reason).increment(1);
 }
 
 /// A connection was closed because a limit was reached.

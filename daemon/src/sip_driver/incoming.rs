@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
 use offhook_session::agent_session::{CALL_SPANS, CallFacts, CallId, Direction};
@@ -14,10 +14,10 @@ use offhook_sip::endpoint::{Flow, InviteId};
 use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode};
 use tracing::error_span;
 
-use super::live_call::{Audio, LiveCall};
+use super::live_call::{Audio, LiveCall, directory_entry};
 use super::{Signalling, counting, receiving};
 use crate::config::{AgentName, TrunkName};
-use crate::control::{CallState, LiveCall as DirectoryEntry};
+use crate::control::CallState;
 use crate::media_driver::{RtpSocket, bind_rtp};
 
 /// What the configuration says about an INVITE.
@@ -261,25 +261,6 @@ impl Signalling {
         if let Err(misuse) = self.endpoint.reject(invite, status, headers, now) {
             tracing::debug!(%misuse, "a refusal came too late");
         }
-    }
-}
-
-/// What is shown of a call that begins.
-pub(super) fn directory_entry(
-    facts: &CallFacts,
-    agent: &AgentName,
-    state: CallState,
-) -> DirectoryEntry {
-    DirectoryEntry {
-        id: facts.call_id.as_str().into(),
-        direction: facts.direction,
-        from: Pii::new(facts.from.expose().as_str().into()),
-        to: Pii::new(facts.to.expose().as_str().into()),
-        trunk: facts.trunk.clone().unwrap_or_default(),
-        agent: agent.as_str().into(),
-        state,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
     }
 }
 

@@ -1,16 +1,18 @@
 //! A call and what it holds while it lives.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use offhook_media::sdp::Negotiated;
 use offhook_session::agent_session::{CallEvent, CallFacts, EndCause, EndReason, SessionReport};
 use offhook_session::call::{Call, TransferProgress};
+use offhook_session::pii::Pii;
 use offhook_sip::endpoint::Body;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use super::dialing::Addresses;
+use super::addresses::Addresses;
 use crate::config::{AgentName, TrunkName};
+use crate::control::{CallState, LiveCall as DirectoryEntry};
 use crate::media_driver::{LegLine, RtpSocket};
 
 /// Places in a session's queue that digits leave free.
@@ -167,5 +169,24 @@ impl LiveCall {
             );
             self.call.hang_up(EndCause::Fault.into());
         }
+    }
+}
+
+/// What is shown of a call that begins.
+pub(super) fn directory_entry(
+    facts: &CallFacts,
+    agent: &AgentName,
+    state: CallState,
+) -> DirectoryEntry {
+    DirectoryEntry {
+        id: facts.call_id.as_str().into(),
+        direction: facts.direction,
+        from: Pii::new(facts.from.expose().as_str().into()),
+        to: Pii::new(facts.to.expose().as_str().into()),
+        trunk: facts.trunk.clone().unwrap_or_default(),
+        agent: agent.as_str().into(),
+        state,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
     }
 }

@@ -16,6 +16,7 @@
 //! | commands | [`COMMAND_QUEUE`] | the sender waits |
 //! | what connections bring, what is written to them | | see `transports` |
 
+mod addresses;
 mod audio;
 mod carrying;
 mod challenging;

@@ -217,10 +217,8 @@ impl Invite {
 
     /// Answers the offer of a 2xx.
     pub(crate) fn confirm(&mut self, core: &mut Core, body: Option<Body>) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("confirm");
-        };
-        call.confirm(core, self.place, body)
+        let (call, place) = self.established("confirm")?;
+        call.confirm(core, place, body)
     }
 
     pub(crate) fn refer(
@@ -229,17 +227,13 @@ impl Invite {
         refer: &OutgoingRefer,
         now: Instant,
     ) -> Result<ReferralId, Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("refer").map(|()| ReferralId(0));
-        };
-        call.refer(core, self.place, refer, now)
+        let (call, place) = self.established("refer")?;
+        call.refer(core, place, refer, now)
     }
 
     pub(crate) fn accept_refer(&mut self, core: &mut Core, now: Instant) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("answer the REFER of");
-        };
-        call.accept_refer(core, self.place, now)
+        let (call, place) = self.established("answer the REFER of")?;
+        call.accept_refer(core, place, now)
     }
 
     pub(crate) fn reject_refer(
@@ -248,10 +242,8 @@ impl Invite {
         status: StatusCode,
         now: Instant,
     ) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("answer the REFER of");
-        };
-        call.reject_refer(core, self.place, status, now)
+        let (call, place) = self.established("answer the REFER of")?;
+        call.reject_refer(core, place, status, now)
     }
 
     pub(crate) fn notify_refer(
@@ -260,10 +252,8 @@ impl Invite {
         status: StatusCode,
         now: Instant,
     ) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("tell the progress of the REFER of");
-        };
-        call.notify_refer(core, self.place, status, now)
+        let (call, place) = self.established("tell the progress of the REFER of")?;
+        call.notify_refer(core, place, status, now)
     }
 
     /// Whether a new INVITE that replaces this one may do so (RFC 3891 3).
@@ -276,10 +266,8 @@ impl Invite {
     }
 
     pub(crate) fn info(&mut self, core: &mut Core, body: Body, now: Instant) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("send INFO to");
-        };
-        call.info(core, self.place, body, now);
+        let (call, place) = self.established("send INFO to")?;
+        call.info(core, place, body, now);
         Ok(())
     }
 
@@ -289,10 +277,8 @@ impl Invite {
         body: Body,
         now: Instant,
     ) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("reoffer to");
-        };
-        call.reoffer(core, self.place, body, now)
+        let (call, place) = self.established("reoffer to")?;
+        call.reoffer(core, place, body, now)
     }
 
     pub(crate) fn accept_reoffer(
@@ -301,10 +287,8 @@ impl Invite {
         body: Option<Body>,
         now: Instant,
     ) -> Result<(), Misuse> {
-        let State::Established(call) = &mut self.state else {
-            return self.wrong("accept a re-INVITE of");
-        };
-        call.accept_reoffer(core, self.place, body, now)
+        let (call, place) = self.established("accept a re-INVITE of")?;
+        call.accept_reoffer(core, place, body, now)
     }
 
     pub(crate) fn reject_reoffer(
@@ -318,6 +302,16 @@ impl Invite {
             return self.wrong("reject a re-INVITE of");
         };
         call.reject_reoffer(core, status, extra, now)
+    }
+
+    fn established(&mut self, command: &'static str) -> Result<(&mut Established, Place), Misuse> {
+        let state = self.state.name();
+        match &mut self.state {
+            State::Established(call) => Ok((call, self.place)),
+            State::Incoming(_) | State::Outgoing(_) | State::Leaving(_) | State::Ended => {
+                Err(Misuse::WrongState { command, state })
+            }
+        }
     }
 
     /// Lets `next` turn the state into the next one.

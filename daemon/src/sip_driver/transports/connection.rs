@@ -134,7 +134,7 @@ struct Line {
 impl Line {
     async fn run(mut self, beginning: Beginning) {
         let ending = self.live(beginning).await;
-        counting::connection_ended(&ending);
+        counting::connection_ended(ending.as_str());
         tracing::debug!(transport = self.flow.transport.as_str(), %ending, "a connection ended");
         let (flow, serial) = (self.flow, self.serial);
         // Nobody is there to be told when signalling has ended.
