@@ -1,12 +1,13 @@
 //! What a banned source's flood costs the daemon, beside what receiving and dropping a datagram costs anybody.
 //!
-//! The same flood from one socket goes to a bare loop (`recv_from` and nothing else) and to a daemon that has banned its
+//! The same flood from one socket goes to a bare loop and to a daemon that has banned its
 //! source. Processor time is counted for each datagram that was taken from the socket. Prints one line a round; ends with
 //! 1 when the daemon needs more than twice as much in the median of them.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,8 @@ const DATAGRAMS: u64 = 300_000;
 const BYTES: usize = 400;
 /// More than a trunk's address may send of what cannot be read before it is banned.
 const GARBAGE: u64 = 2_000;
+/// How many datagrams the daemon takes before it looks elsewhere.
+const BATCH: usize = 64;
 const ROUNDS: usize = 5;
 const MOST: f64 = 2.0;
 
@@ -107,21 +110,24 @@ impl Flood<'_> {
     }
 }
 
-/// Processor time a datagram in a loop that receives and drops.
+/// Processor time a datagram in a loop that receives and drops. It waits and drains as the daemon does, with as large
+/// a buffer: one that sleeps for each datagram costs more than the daemon and would flatter it.
 fn bare_loop(flood: &Flood<'_>, pace: Pace) -> io::Result<Duration> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    socket.set_nonblocking(true)?;
+    grow_receive_buffer(&socket);
     let address = socket.local_addr()?;
     let over = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&over);
     let receiver = thread::spawn(move || {
         let mut buffer = [0; 65_535];
         let mut received = 0;
-        loop {
-            match socket.recv_from(&mut buffer) {
-                Ok(_) => received += 1,
-                Err(_) if ended.load(Ordering::Relaxed) => break,
-                Err(_) => {}
+        while wait(&socket) || !ended.load(Ordering::Relaxed) {
+            for _ in 0..BATCH {
+                if socket.recv_from(&mut buffer).is_err() {
+                    break;
+                }
+                received += 1;
             }
         }
         (received, thread_time())
@@ -130,6 +136,33 @@ fn bare_loop(flood: &Flood<'_>, pace: Pace) -> io::Result<Duration> {
     over.store(true, Ordering::Relaxed);
     let (received, spent) = receiver.join().map_err(|_| io::ErrorKind::Other)?;
     Ok(spent.checked_div(received).unwrap_or_default())
+}
+
+/// Whether there is something to receive, within a fifth of a second.
+fn wait(socket: &UdpSocket) -> bool {
+    let mut waiting = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: `waiting` is one valid entry.
+    unsafe { libc::poll(&raw mut waiting, 1, 200) > 0 }
+}
+
+fn grow_receive_buffer(socket: &UdpSocket) {
+    let bytes: libc::c_int = 4 << 20;
+    for option in [libc::SO_RCVBUF, libc::SO_RCVBUFFORCE] {
+        // SAFETY: the descriptor is open, and the pointer and length describe one `c_int`.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const bytes).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            );
+        }
+    }
 }
 
 /// Processor time a datagram in the daemon, less what it uses when nothing comes.
