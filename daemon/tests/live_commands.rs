@@ -443,6 +443,8 @@ fn a_command_line_that_cannot_be_meant_exits_with_2_and_asks_nobody() {
         &["show"],
         &["transfer", "c-1"],
         &["route-test", "--to", "1", "--from", "here"],
+        &["completions", "cmd"],
+        &["man", "dial"],
     ] {
         let mut asked = offhook();
         let asked = Ended::of({
@@ -451,4 +453,20 @@ fn a_command_line_that_cannot_be_meant_exits_with_2_and_asks_nobody() {
         });
         assert_eq!(asked.code, WRONG_COMMAND_LINE, "{wrong:?}: {asked:?}");
     }
+}
+
+#[test]
+fn shells_and_man_get_what_they_read() {
+    let said = |arguments: &[&str]| {
+        let mut command = offhook();
+        command.args(arguments);
+        Ended::of(command).done()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(said(&["completions", shell]).contains("route-test"));
+    }
+    assert!(said(&["man"]).contains(".TH offhook 1"));
+    let page = said(&["man", "call"]);
+    assert!(page.contains(".TH offhook-call 1"), "{page}");
+    assert!(page.contains("ring\\-timeout"), "{page}");
 }

@@ -7,6 +7,7 @@ mod demo;
 mod live;
 mod ready;
 mod run;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,10 @@ enum Command {
     Trunks(live::trunks::Arguments),
     /// Show which trunk and agent a call would get.
     RouteTest(live::route_test::Arguments),
+    /// Print a script that completes this command line in a shell.
+    Completions(shell::Completions),
+    /// Print a manual page.
+    Man(shell::Manual),
     /// The process that holds the speech libraries; the daemon starts it, people do not.
     #[command(name = speech_worker::SUBCOMMAND, hide = true)]
     SpeechWorker,
@@ -94,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Transfer(transfer) => live::one_call::transfer(&transfer),
         Command::Trunks(arguments) => live::trunks::execute(&arguments),
         Command::RouteTest(arguments) => live::route_test::execute(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::manual(&arguments),
         Command::SpeechWorker => return speech_worker::child::main(),
     };
     ExitCode::from(exit as u8)
