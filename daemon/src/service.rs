@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_session::agent_session::Providers;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -81,8 +81,10 @@ pub fn run(
     telemetry: &Telemetry,
 ) -> Result<(), ServiceError> {
     runtime()?.block_on(async {
+        // Before anybody is told that we are ready, and may send one: unheard, each would end the daemon.
+        let signals = Signals::listen().map_err(ServiceError::Start)?;
         let service = Service::start(config, listeners, telemetry, None).await?;
-        service.until_told_to_stop().await
+        service.until_told_to_stop(signals).await
     })
 }
 
@@ -95,6 +97,23 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, ServiceError> {
         .enable_all()
         .build()
         .map_err(ServiceError::Start)
+}
+
+/// What the daemon is told by its service manager, from when this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// The daemon, started.
@@ -222,16 +241,12 @@ impl Service {
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn until_told_to_stop(mut self) -> Result<(), ServiceError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServiceError::Start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Start)?;
-        // Unheard, it would end the daemon and every call with it.
-        let mut hang_up = signal(SignalKind::hangup()).map_err(ServiceError::Start)?;
+    async fn until_told_to_stop(mut self, mut signals: Signals) -> Result<(), ServiceError> {
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hang_up.recv() => {
                     tracing::warn!("reading the configuration again is not built yet; only certificates are read");
                     // A full queue empties within a turn; a task that is gone has no use for certificates.
                     let _ = self.commands.send(Command::ReloadCertificates).await;
