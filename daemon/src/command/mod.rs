@@ -4,8 +4,10 @@
 
 mod check;
 mod demo;
+mod live;
 mod ready;
 mod run;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -19,7 +21,10 @@ Exit codes:
   1  the configuration has mistakes; each is named with its file and key
   2  the command line is wrong
   3  an address cannot be listened on, because a program has it or this machine does not
-  4  something failed while running; the log says what";
+  4  something failed while running; the log says what
+  5  no daemon answers
+  6  the daemon refuses, and says why
+  7  it was asked and did not succeed: the call was not answered, the transfer failed, no route fits";
 
 /// A telephony edge for voice agents.
 #[derive(Debug, Parser)]
@@ -37,6 +42,28 @@ enum Command {
     Check(check::Arguments),
     /// Answer calls on this machine without a configuration, to try things out.
     Demo(demo::Arguments),
+    /// Let an agent of a running daemon call somebody; prints the call's id.
+    Call(live::call::Arguments),
+    /// List the live calls.
+    Calls(live::calls::Arguments),
+    /// Show one live call.
+    Show(live::OneCall),
+    /// End a live call.
+    Hangup(live::OneCall),
+    /// Put a live call's far end on hold.
+    Hold(live::OneCall),
+    /// Take a live call's far end off hold.
+    Resume(live::OneCall),
+    /// Send a live call's far end elsewhere, and say what became of it.
+    Transfer(live::one_call::Transfer),
+    /// Show whether the trunks answer, and whether we are registered.
+    Trunks(live::trunks::Arguments),
+    /// Show which trunk and agent a call would get.
+    RouteTest(live::route_test::Arguments),
+    /// Print a script that completes this command line in a shell.
+    Completions(shell::Completions),
+    /// Print a manual page.
+    Man(shell::Manual),
     /// The process that holds the speech libraries; the daemon starts it, people do not.
     #[command(name = speech_worker::SUBCOMMAND, hide = true)]
     SpeechWorker,
@@ -47,9 +74,13 @@ enum Command {
 enum Exit {
     Done = 0,
     Mistakes = 1,
-    // 2 is clap's own, for a wrong command line.
+    /// Clap ends the program by itself with the same number.
+    WrongCommandLine = 2,
     AddressUnavailable = 3,
     Failed = 4,
+    NoDaemon = 5,
+    Refused = 6,
+    Unsuccessful = 7,
 }
 
 /// The whole program: reads the command line, does what it says.
@@ -59,6 +90,17 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Demo(arguments) => demo::execute(&arguments),
+        Command::Call(arguments) => live::call::execute(&arguments),
+        Command::Calls(arguments) => live::calls::execute(&arguments),
+        Command::Show(call) => live::one_call::show(&call),
+        Command::Hangup(call) => live::one_call::hang_up(&call),
+        Command::Hold(call) => live::one_call::hold(&call),
+        Command::Resume(call) => live::one_call::resume(&call),
+        Command::Transfer(transfer) => live::one_call::transfer(&transfer),
+        Command::Trunks(arguments) => live::trunks::execute(&arguments),
+        Command::RouteTest(arguments) => live::route_test::execute(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::manual(&arguments),
         Command::SpeechWorker => return speech_worker::child::main(),
     };
     ExitCode::from(exit as u8)

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::Section;
+use super::document::{Item, Section};
 use super::finding::Findings;
+use super::layers::Layers;
 
 /// How much is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,18 +98,46 @@ pub struct ControlConfig {
     pub names: Vec<String>,
 }
 
+impl ControlConfig {
+    /// Where the HTTP listener of a daemon with this configuration is, whatever else the configuration says:
+    /// who asks a daemon something may not be able to read its keys and passwords.
+    ///
+    /// # Errors
+    /// The layers cannot be read, or `control.listen` names no port to ask at.
+    pub fn read_listen(layers: &Layers) -> Result<SocketAddr, Findings> {
+        let document = layers.merge()?;
+        let mut findings = Findings::default();
+        let mut section = document.root().section("control", &mut findings);
+        if let Some((item, listen)) = take_listen(&mut section, &mut findings) {
+            match listen.port() {
+                0 => findings
+                    .mistakes
+                    .push(item.finding("is any port; --control says which it is")),
+                _ => return Ok(listen),
+            }
+        }
+        Err(findings)
+    }
+}
+
+fn take_listen<'a>(
+    section: &mut Section<'a>,
+    findings: &mut Findings,
+) -> Option<(Item<'a>, SocketAddr)> {
+    let item = findings.keep(section.require("listen"))?;
+    let listen = findings.keep(item.parse(|text| {
+        text.parse()
+            .map_err(|_| "should be ADDRESS:PORT, as 127.0.0.1:8060")
+    }))?;
+    Some((item, listen))
+}
+
 /// `None` when the address is wrong.
 pub(super) fn read_control(
     mut section: Section<'_>,
     findings: &mut Findings,
 ) -> Option<ControlConfig> {
-    let listen_item = findings.keep(section.require("listen"));
-    let listen = listen_item.as_ref().and_then(|item| {
-        findings.keep(item.parse(|text| {
-            text.parse::<SocketAddr>()
-                .map_err(|_| "should be ADDRESS:PORT, as 127.0.0.1:8060")
-        }))
-    });
+    let listen = take_listen(&mut section, findings);
     let names = section
         .take("names")
         .map(|item| item.parse_list(findings, parse_host_name))
@@ -130,7 +159,7 @@ pub(super) fn read_control(
             token.finish(findings);
         }
     }
-    if let (Some(item), Some(listen)) = (&listen_item, listen) {
+    if let Some((item, listen)) = &listen {
         // A protection that was asked for and is not built must not be believed in.
         match &tokens {
             Some(tokens) if listen.ip().is_loopback() => {
@@ -147,7 +176,7 @@ pub(super) fn read_control(
         }
     }
     section.finish(findings);
-    listen.map(|listen| ControlConfig {
+    listen.map(|(_, listen)| ControlConfig {
         listen,
         names: names.into_iter().map(|(_, name)| name).collect(),
     })

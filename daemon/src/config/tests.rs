@@ -409,6 +409,19 @@ fn a_protection_that_is_not_built_is_refused_when_it_is_demanded() {
 }
 
 #[test]
+fn where_a_daemon_listens_is_read_also_where_the_rest_cannot_be() {
+    let read = |text: &str| ControlConfig::read_listen(&Layers::text("a test", text));
+    let control = "[control]\nlisten = \"127.0.0.1:9000\"\n";
+    let unreadable = "[trunk.far]\npassword_file = \"/nowhere/password\"\n";
+    let listen = read(&format!("{control}{unreadable}"));
+    assert_eq!(listen, Ok(([127, 0, 0, 1], 9000).into()));
+    assert_eq!(read(""), Ok(([127, 0, 0, 1], 8060).into()));
+    let any = read("[control]\nlisten = \"127.0.0.1:0\"\n").unwrap_err();
+    assert!(any.to_string().contains("--control"), "{any}");
+    assert!(read("[control]\nlisten = \"here\"\n").is_err());
+}
+
+#[test]
 fn the_control_address_has_the_names_it_is_given() {
     let control = "[control]\nlisten = \"127.0.0.1:8060\"\n";
     let names = format!("{control}names = [\"offhook.example.net\", \"desk\"]\n");

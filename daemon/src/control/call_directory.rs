@@ -89,6 +89,12 @@ impl CallDirectory {
         drop(removed);
     }
 
+    /// What is shown of a call, while it is up.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<LiveCall> {
+        self.lock().get(id).cloned()
+    }
+
     /// How many calls are up.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
@@ -25,6 +25,7 @@ use offhook_session::agent_session::{CallId, EndReason};
 use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::is_settable_header;
+use offhook_sip::message::Uri;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,7 +47,7 @@ struct Problem {
     detail: String,
 }
 
-fn problem(status: StatusCode, title: &'static str, detail: impl ToString) -> Response {
+pub(super) fn problem(status: StatusCode, title: &'static str, detail: impl ToString) -> Response {
     let body = Problem {
         title,
         status: status.as_u16(),
@@ -61,7 +62,7 @@ fn ending() -> Response {
     problem(
         StatusCode::SERVICE_UNAVAILABLE,
         "the daemon is ending",
-        "it takes no more commands",
+        "it is ending and takes no more commands",
     )
 }
 
@@ -112,6 +113,9 @@ struct CallAnswer {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sip_status: Option<u16>,
+    /// Of a call that is over: whether it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<bool>,
 }
 
 impl CallAnswer {
@@ -121,11 +125,13 @@ impl CallAnswer {
             state,
             reason: None,
             sip_status: None,
+            answered: None,
         }
     }
 
-    fn ended(id: &CallId, reason: Option<&EndReason>) -> Self {
+    fn ended(id: &CallId, reason: Option<&EndReason>, answered: bool) -> Self {
         Self {
+            answered: Some(answered),
             reason: reason.map(|reason| reason.cause.as_str()),
             sip_status: reason.and_then(|reason| reason.sip_status),
             ..Self::begun(id, "ended")
@@ -150,7 +156,7 @@ pub(super) async fn place_call(
             None => return too_many_wait(),
         },
     };
-    let (answered, is_answered) = oneshot::channel();
+    let (answered, mut is_answered) = oneshot::channel();
     let (ended, is_ended) = oneshot::channel();
     let new = match new_call(body, answered, ended) {
         Ok(new) => new,
@@ -168,12 +174,15 @@ pub(super) async fn place_call(
     };
     let answer = match wait {
         Wait::Begun => CallAnswer::begun(&id, "calling"),
-        Wait::Answered => match is_answered.await {
+        Wait::Answered => match (&mut is_answered).await {
             Ok(()) => CallAnswer::begun(&id, "talking"),
             // Its sender is dropped when the call is over.
-            Err(_) => CallAnswer::ended(&id, is_ended.await.ok().as_ref()),
+            Err(_) => CallAnswer::ended(&id, is_ended.await.ok().as_ref(), false),
         },
-        Wait::Ended => CallAnswer::ended(&id, is_ended.await.ok().as_ref()),
+        Wait::Ended => {
+            let reason = is_ended.await.ok();
+            CallAnswer::ended(&id, reason.as_ref(), is_answered.try_recv().is_ok())
+        }
     };
     drop(waiting);
     (StatusCode::CREATED, Json(answer)).into_response()
@@ -343,8 +352,8 @@ pub(super) async fn transfer(
         Ok(Json(body)) => body,
         Err(error) => return problem(error.status(), "the body cannot be read", error),
     };
-    if body.target.is_empty() || body.target.contains(['<', '>', '"', '\r', '\n', ' ']) {
-        let what = "target is no sip: or tel: address";
+    if !is_address(&body.target) {
+        let what = "the target is no sip:, sips: or tel: address";
         return problem(
             StatusCode::BAD_REQUEST,
             "the call cannot be sent there",
@@ -406,6 +415,17 @@ pub(super) async fn transfer(
             .into_response()
         }
     }
+}
+
+/// Whether somebody can be sent there: what else a text holds could become headers of the INVITE that follows.
+fn is_address(target: &str) -> bool {
+    let scheme = target.split_once(':').map(|(scheme, _)| scheme);
+    let is_known = scheme.is_some_and(|scheme| {
+        ["sip", "sips", "tel"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(scheme))
+    });
+    is_known && !target.contains(['<', '>', '"', '\r', '\n', ' ']) && Uri::parse(target).is_ok()
 }
 
 #[derive(Debug, Serialize)]
@@ -474,8 +494,12 @@ struct RouteAnswer {
 
 pub(super) async fn test_route(
     State(control): State<Control>,
-    Query(query): Query<RouteQuery>,
+    query: Result<Query<RouteQuery>, QueryRejection>,
 ) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(error) => return problem(error.status(), "the query cannot be read", error),
+    };
     let config = &control.config;
     let Some(trunk) = config.trunk_for(query.from) else {
         let because = "no trunk's inbound_from holds the address: it gets no answer";

@@ -6,7 +6,8 @@
 //! | `/readyz` | 200 when calls may be sent here; 503 with one reason a line otherwise |
 //! | `/metrics` | Prometheus' text format |
 //! | `/v1/calls` | the live calls as JSON |
-//! | `/` | a page that lists them |
+//! | `/v1/calls/{id}` | one of them |
+//! | `/` | a page that lists calls and trunks |
 //!
 //! What can be done is in `commands`. Whoever reaches the listener may read and do everything, so it
 //! listens on loopback unless the configuration says otherwise, and answers only by names that are its own.
@@ -21,10 +22,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use axum::extract::{Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Json};
-use axum::routing::{delete, get, post};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +34,10 @@ pub use call_directory::{CallDirectory, CallState, LiveCall};
 
 use tokio::sync::mpsc;
 
+use commands::problem;
+
 use crate::config::Config;
-use crate::sip_driver::command::Command;
+use crate::sip_driver::command::{Command, NotControlled};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -124,7 +128,7 @@ impl Control {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/v1/calls", get(list_calls).post(commands::place_call))
-            .route("/v1/calls/{id}", delete(commands::hang_up))
+            .route("/v1/calls/{id}", get(show_call).delete(commands::hang_up))
             .route("/v1/calls/{id}/hangup", post(commands::hang_up_with))
             .route("/v1/calls/{id}/hold", post(commands::hold))
             .route("/v1/calls/{id}/resume", post(commands::resume))
@@ -132,9 +136,9 @@ impl Control {
             .route("/v1/trunks", get(commands::list_trunks))
             .route("/v1/route", get(commands::test_route))
             .layer(check_host)
-            .layer(middleware::map_response(
-                |response: axum::response::Response| async { (HEADERS, response) },
-            ))
+            .layer(middleware::map_response(|response: Response| async {
+                (HEADERS, response)
+            }))
             .with_state(self)
     }
 }
@@ -212,10 +216,25 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+async fn show_call(State(control): State<Control>, Path(id): Path<String>) -> Response {
+    match control.calls.get(&id) {
+        Some(call) => Json(CallEntry::of(&call, Instant::now())).into_response(),
+        None => problem(
+            StatusCode::NOT_FOUND,
+            "no such call",
+            NotControlled::UnknownCall,
+        ),
+    }
+}
+
 async fn list_calls(
     State(control): State<Control>,
-    Query(query): Query<ListQuery>,
-) -> impl IntoResponse {
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(error) => return problem(error.status(), "the query cannot be read", error),
+    };
     let most = query.limit.unwrap_or(CALLS_LISTED).min(CALLS_LISTED);
     let (count, calls) = control.calls.oldest(most);
     let now = Instant::now();

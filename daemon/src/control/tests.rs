@@ -96,6 +96,57 @@ async fn live_calls_are_listed_as_json() {
 }
 
 #[tokio::test]
+async fn one_call_is_shown_while_it_is_up_and_a_problem_afterwards() {
+    let running = start();
+    running.control.calls.insert(call("c-1", Instant::now()));
+    let (head, body) = running.get("/v1/calls/c-1").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(shown["id"], "c-1");
+    assert_eq!(shown["agent"], "echo");
+    running.control.calls.remove("c-1");
+    let (head, body) = running.get("/v1/calls/c-1").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    assert!(head.contains("application/problem+json"), "{head}");
+    let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["detail"], "there is no such call");
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_is_a_problem_document() {
+    let running = start();
+    for path in [
+        "/v1/calls?limit=many",
+        "/v1/route?to=1",
+        "/v1/route?to=1&from=x",
+    ] {
+        let (head, body) = running.get(path).await;
+        assert!(head.starts_with("HTTP/1.1 400"), "{path}: {head}");
+        assert!(head.contains("application/problem+json"), "{path}: {head}");
+        assert!(
+            body.contains("\"title\":\"the query cannot be read\""),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_what_is_no_address() {
+    let running = start();
+    for target in ["1234", "http://x", "sip:", "sip:a@b\\r\\nX: y", "<sip:a@b>"] {
+        let body = format!("{{\"target\":\"{target}\"}}");
+        let request = format!(
+            "POST /v1/calls/c-1/transfer HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = running.ask(&request).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+        assert!(answer.contains("is no sip:, sips: or tel:"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_loads_nothing_from_elsewhere_and_writes_no_markup() {
     let running = start();
     let (head, body) = running.get("/").await;
@@ -108,6 +159,18 @@ async fn the_page_loads_nothing_from_elsewhere_and_writes_no_markup() {
     let style = running.get("/console.css").await.1;
     for text in [&body, &script, &style] {
         assert!(!text.contains("://"), "an outside resource");
+    }
+    // A row's cells stand below their headings in the order of the script.
+    for columns in [
+        &["From", "To", "Trunk", "Agent", "State", "Duration", "Id"][..],
+        &["Name", "Address", "Health", "Registration", "Calls"],
+    ] {
+        let heading = |name| format!("<th scope=\"col\" role=\"columnheader\">{name}</th>");
+        let headings: String = columns.iter().map(heading).collect();
+        assert!(body.contains(&headings), "{headings}");
+        for name in columns {
+            assert!(script.contains(&format!("[\"{name}\", ")), "{name}");
+        }
     }
     // Text of callers goes into the page as text.
     for writes_markup in [
