@@ -91,7 +91,6 @@ pub struct Call {
     holding: bool,
     open_offer: Option<OpenOffer>,
     transfer: Option<OpenTransfer>,
-    transfer_accepted: bool,
     successor: Option<Successor>,
 
     outputs: VecDeque<Output>,
@@ -121,7 +120,6 @@ impl Call {
             holding: false,
             open_offer: None,
             transfer: None,
-            transfer_accepted: false,
             successor: None,
 
             outputs: VecDeque::new(),
@@ -225,7 +223,6 @@ impl Call {
             return;
         }
         if let Event::Referral { news, .. } = event {
-            self.transfer_accepted |= news == offhook_sip::endpoint::ReferralNews::Accepted;
             self.on_referral_news(news);
             return;
         }
@@ -456,8 +453,7 @@ impl Call {
             State::Calling { .. } | State::Answering { .. } | State::Talking => reason_of(cause),
             State::Closing { .. } | State::Over => return,
         };
-        let accepted = self.transfer_accepted;
-        self.transfer_cut_short(accepted);
+        self.transfer_cut_short();
         self.dialog_is_over(reason);
     }
 

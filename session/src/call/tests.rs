@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use offhook_media::codec::CodecKind;
 use offhook_media::sdp::Direction;
 use offhook_sip::endpoint::{
-    EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, Transport,
+    EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, ReferralNews,
+    Transport,
 };
 use offhook_sip::message::{Message, parse_datagram};
 
@@ -109,6 +110,36 @@ fn end(call: &mut Call, cause: DialogEnd) {
         cause,
         message: None,
     });
+}
+
+fn transferring(call: &mut Call) {
+    call.transfer(TransferPlan {
+        target: "tel:+15550100".to_owned(),
+        referred_by: None,
+        wait: true,
+        timeout: std::time::Duration::from_secs(60),
+    });
+}
+
+#[test]
+fn a_transfer_that_was_never_accepted_is_not_complete_because_one_before_it_was_accepted() {
+    let mut call = talking();
+    transferring(&mut call);
+    call.on_referral_news(ReferralNews::Accepted);
+    call.on_referral_news(ReferralNews::Failed(StatusCode::FORBIDDEN));
+    transferring(&mut call);
+    end(&mut call, DialogEnd::RemoteBye);
+    let outputs = drain(&mut call);
+    let told = outputs.iter().filter_map(|output| match output {
+        Output::Transfer(progress) => Some(*progress),
+        _ => None,
+    });
+    let expected = [
+        TransferProgress::Accepted,
+        TransferProgress::Rejected(StatusCode::FORBIDDEN),
+        TransferProgress::TimedOut,
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]
