@@ -79,17 +79,14 @@ impl Files {
     }
 
     fn daemon(&self, more_keys: &str) -> Daemon {
-        Daemon::start(&self.setup(more_keys)).expect("a daemon")
-    }
-
-    fn setup(&self, more_keys: &str) -> DaemonSetup {
         let (certificate, key) = (self.0.file("edge.pem"), self.0.file("edge.key"));
-        DaemonSetup {
+        let setup = DaemonSetup {
             tls: Some(format!(
                 "{{ certificate = {certificate:?}, key_file = {key:?}{more_keys} }}"
             )),
             ..DaemonSetup::default()
-        }
+        };
+        Daemon::start(&setup).expect("a daemon")
     }
 }
 
@@ -267,11 +264,7 @@ fn wound_05_a_bye_of_ours_comes_by_the_connection_that_was_accepted_although_its
  {
     let (authority, files) = (Authority::new("one"), Files::new());
     files.write_identity(&authority.sign(NAME));
-    let mut daemon = Daemon::start(&DaemonSetup {
-        drain_s: 1,
-        ..files.setup("")
-    })
-    .expect("a daemon");
+    let mut daemon = files.daemon("");
     let ports = PortBlock::take(8).expect("ports");
     let mut wire = connect(&daemon, &authority, None);
     let mut caller = caller(&daemon, "ours");
@@ -284,14 +277,18 @@ fn wound_05_a_bye_of_ours_comes_by_the_connection_that_was_accepted_although_its
     assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
     caller.learn(&answer);
     wire.send(&caller.ack()).expect("sent");
-    daemon.signal(libc::SIGTERM);
+    let calls = daemon.live_calls().expect("calls");
+    let id = calls[0]["id"].as_str().expect("an id");
+    daemon.control_call(id, "hang up").expect("an end");
     let bye = wire.request("BYE").expect("a BYE");
     let route = sip_text::header(&bye, "Route");
     assert_eq!(route, Some("<sip:127.0.0.1:9;transport=tls;lr>"), "{bye}");
     wire.write(sip_text::ok(&bye)).expect("written");
-    let (status, log) = daemon.wait(PROMPTLY).expect("the daemon ends");
-    assert!(status.success(), "{status}: {log}");
-    assert!(!log.contains("did not come to its end"), "{log}");
+    let over = wait_until("the end of the call", PROMPTLY, || {
+        daemon.live_calls().ok()?.is_empty().then_some(())
+    });
+    assert!(over.is_ok(), "{over:?}\n{}", daemon.log());
+    daemon.signal(libc::SIGKILL);
 }
 
 #[test]
