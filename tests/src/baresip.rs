@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -66,12 +66,20 @@ impl Baresip {
     /// # Errors
     /// When baresip is missing or not ready in ten seconds, with what it printed.
     pub fn start(codec: Codec) -> Result<Self, String> {
+        Self::start_believing(codec, None)
+    }
+
+    /// The same, and over TLS it believes only whom the authorities in the file `believed` vouch for.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_believing(codec: Codec, believed: Option<&Path>) -> Result<Self, String> {
         let folder = Scratch::new("baresip").map_err(|error| error.to_string())?;
         let ports = PortBlock::take(48).map_err(|error| error.to_string())?;
         let says = folder.file("says.wav");
         wav::write_quiet_line(&says, codec.sample_rate_hz(), QUIET_LINE_S)
             .map_err(|error| error.to_string())?;
-        write_configuration(codec, &folder, &ports).map_err(|error| error.to_string())?;
+        write_configuration(codec, believed, &folder, &ports).map_err(|error| error.to_string())?;
         let mut command = Command::new("baresip");
         command
             .arg("-f")
@@ -226,7 +234,16 @@ fn take_netstring(unread: &mut Vec<u8>) -> Option<String> {
     Some(text)
 }
 
-fn write_configuration(codec: Codec, folder: &Scratch, ports: &PortBlock) -> io::Result<()> {
+fn write_configuration(
+    codec: Codec,
+    believed: Option<&Path>,
+    folder: &Scratch,
+    ports: &PortBlock,
+) -> io::Result<()> {
+    let believed = believed.map(|file| {
+        let file = file.display();
+        format!("sip_cafile {file}\nsip_verify_server yes\n")
+    });
     let (first, last) = (ports.port(10), ports.port(40));
     let folder_name = folder.path().display();
     let configuration = format!(
@@ -243,7 +260,9 @@ fn write_configuration(codec: Codec, folder: &Scratch, ports: &PortBlock) -> io:
          module_path {MODULES}\n\
          module g711.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
          module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
-         ctrl_tcp_listen {control}\n",
+         ctrl_tcp_listen {control}\n\
+         {believed}",
+        believed = believed.unwrap_or_default(),
         sip = ports.address(2),
         control = ports.address(4),
     );

@@ -38,15 +38,17 @@ pub struct DaemonSetup {
     /// What `sip.tls` is, where it takes TLS connections as well.
     pub tls: Option<String>,
     /// Keys added to the table `sip`.
-    pub sip_keys: &'static str,
+    pub sip_keys: String,
     /// Keys added to the table `limits`.
     pub limit_keys: &'static str,
     /// Who may call in.
     pub inbound_from: &'static str,
+    /// Keys added to the table of the trunk, which is `loopback`.
+    pub trunk_keys: String,
     /// Keys added to the table of the agent `echo`.
     pub echo_keys: &'static str,
     /// Whole tables added at the end of the file.
-    pub more: &'static str,
+    pub more: String,
     /// What is logged, as `OFFHOOK_LOG` has it.
     pub log: &'static str,
     /// How long live calls may go on after SIGTERM, in seconds.
@@ -64,11 +66,12 @@ impl Default for DaemonSetup {
             front_desk: false,
             tcp: false,
             tls: None,
-            sip_keys: "",
+            sip_keys: String::new(),
             limit_keys: "",
             inbound_from: "127.0.0.0/8",
+            trunk_keys: String::new(),
             echo_keys: "",
-            more: "",
+            more: String::new(),
             log: "info",
             drain_s: 2,
             environment: Vec::new(),
@@ -276,6 +279,7 @@ fn configuration(
         sip_keys,
         limit_keys,
         inbound_from,
+        trunk_keys,
         echo_keys,
         more,
         drain_s,
@@ -293,7 +297,7 @@ fn configuration(
          [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n{limit_keys}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
          [drain]\ntimeout_s = {drain_s}\n\n\
-         [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n\n\
+         [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n{trunk_keys}\n\n\
          [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
          [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\
          [[route]]\nto = \"echo\"\nagent = \"echo\"\n\n\

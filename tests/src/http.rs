@@ -1,4 +1,4 @@
-//! Pages of a daemon's control address, one connection each.
+//! Requests to a daemon's control address, one connection each.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +11,29 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When nobody answers in time, or not by HTTP.
 pub fn get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    ask(server, "GET", path, "", PATIENCE)
+}
+
+/// The status and the body that a request is answered with; `json` is its body, where it has one.
+///
+/// # Errors
+/// When nobody answers within `patience`, or not by HTTP.
+pub fn ask(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    json: &str,
+    patience: Duration,
+) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
+    let body = match json.len() {
+        0 => String::new(),
+        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+    };
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{body}\r\n{json}"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

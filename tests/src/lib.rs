@@ -7,13 +7,14 @@
 //! ```text
 //!  machine, process_gauge                         what the machine can tell
 //!  ports, scratch, wait, child, http              what it lends, and how to ask
-//!  daemon, sipp, baresip                          the programs under test and the real peers
+//!  daemon, api, sipp, baresip                     the programs under test, what they are told, and the real peers
 //!  dns_server                                     the names that a test makes up
 //!  phone, wire, voice                             one call by hand: its SIP, and its audio
 //!  torture, mutation                              messages that nobody should send
 //!  load                                           N calls at once, measured from outside
 //! ```
 
+pub mod api;
 pub mod baresip;
 pub mod child;
 pub mod daemon;

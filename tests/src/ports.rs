@@ -85,6 +85,17 @@ pub fn udp_port_is_bound(port: u16) -> bool {
         .is_ok_and(|table| table.lines().any(|line| line.contains(&entry)))
 }
 
+/// Whether some process listens for TCP connections on `port`, by the kernel's own table.
+pub fn tcp_port_is_listening(port: u16) -> bool {
+    let (here, listens) = (format!(":{port:04X}"), "0A");
+    let is_it = |line: &str| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        columns.get(1).is_some_and(|local| local.ends_with(&here))
+            && columns.get(3) == Some(&listens)
+    };
+    std::fs::read_to_string("/proc/net/tcp").is_ok_and(|table| table.lines().any(is_it))
+}
+
 /// Claims `cells` neighbouring cells from port `start`, or none.
 fn claim(start: u16, cells: u16) -> Option<Vec<UdpSocket>> {
     (0..cells)

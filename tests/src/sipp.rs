@@ -1,4 +1,5 @@
-//! SIPp as a peer: one scenario file, one run, its own count of calls that went as the scenario says.
+//! SIPp as a peer, calling or called: one scenario file, one run, its own count of calls that went as the scenario
+//! says.
 //!
 //! SIPp's `-timeout` ends it only between calls and its screen is no interface, so a run is bounded by our own
 //! deadline and judged by its statistics file.
@@ -9,19 +10,24 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::child::Program;
-use crate::ports::{PortBlock, udp_port_is_bound};
+use crate::ports::{PortBlock, tcp_port_is_listening, udp_port_is_bound};
 use crate::scratch::Scratch;
 use crate::sip_text;
 use crate::wait::wait_until;
 
-/// One run of SIPp as the caller.
+/// Which port of its block SIPp takes SIP at.
+const SIP_PORT: u16 = 1;
+/// From start to a bound port.
+const READY: Duration = Duration::from_secs(5);
+
+/// One run of SIPp.
 #[derive(Debug, Clone)]
 pub struct SippRun {
     /// The scenario's file, or the name of a built-in one after `builtin:`.
     pub scenario: String,
-    /// Whom to call.
-    pub target: SocketAddr,
-    /// The user part of the request URI.
+    /// Whom to call; `None` waits to be called.
+    pub target: Option<SocketAddr>,
+    /// The user part of the request URI of a caller.
     pub user: String,
     /// Calls in all.
     pub calls: u32,
@@ -58,13 +64,22 @@ pub struct SippOutcome {
 impl SippRun {
     /// One call of the scenario `name` (a file of `tests/sipp` without its ending) to agent `user`.
     pub fn story(name: &str, target: SocketAddr, user: &str) -> Self {
+        Self {
+            target: Some(target),
+            user: user.to_owned(),
+            ..Self::far_end(name)
+        }
+    }
+
+    /// The scenario `name` of somebody who is called, once.
+    pub fn far_end(name: &str) -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("sipp")
             .join(format!("{name}.xml"));
         Self {
             scenario: file.display().to_string(),
-            target,
-            user: user.to_owned(),
+            target: None,
+            user: "far-end".to_owned(),
             calls: 1,
             calls_per_second: 10,
             at_once: 10,
@@ -78,31 +93,29 @@ impl SippRun {
     /// # Errors
     /// When SIPp is missing, is still running at the limit, or leaves no statistics.
     pub fn run(&self) -> Result<SippOutcome, String> {
+        self.start()?.finish()
+    }
+
+    /// Starts it. Who waits to be called is ready when this returns.
+    ///
+    /// # Errors
+    /// When SIPp is missing, or has no socket in five seconds.
+    pub fn start(&self) -> Result<RunningSipp, String> {
         let folder = Scratch::new("sipp").map_err(|error| error.to_string())?;
         let ports = PortBlock::take(32).map_err(|error| error.to_string())?;
         let command = self.command(&folder, &ports);
-        let mut sipp = Program::start("sipp (package sip-tester)", command, folder.file("screen"))
+        let program = Program::start("sipp (package sip-tester)", command, folder.file("screen"))
             .map_err(|error| error.to_string())?;
-        let status = sipp.wait(self.limit)?;
-        let errors = std::fs::read_to_string(folder.file("errors")).unwrap_or_default();
-        let statistics = std::fs::read_to_string(folder.file("statistics.csv")).unwrap_or_default();
-        let column = |name: &str| last_of_column(&statistics, name);
-        let counted = column("SuccessfulCall(C)").zip(column("FailedCall(C)"));
-        let (successful, failed) = counted.ok_or_else(|| {
-            format!(
-                "sipp ended with {status} and no statistics: {errors}\n{}",
-                sipp.log()
-            )
-        })?;
-        let messages = std::fs::read_to_string(folder.file("messages")).unwrap_or_default();
-        Ok(SippOutcome {
-            successful,
-            failed,
-            retransmissions: column("Retransmissions(C)").unwrap_or(0),
-            answer_times_ms: answer_times_ms(&folder),
-            errors,
-            messages,
-        })
+        let mut running = RunningSipp {
+            program,
+            limit: self.limit,
+            folder,
+            ports,
+        };
+        if self.target.is_none() {
+            running.wait_for_socket()?;
+        }
+        Ok(running)
     }
 
     fn command(&self, folder: &Scratch, ports: &PortBlock) -> Command {
@@ -112,12 +125,12 @@ impl SippRun {
             Some(name) => command.args(["-sn", name]),
             None => command.args(["-sf", &self.scenario]),
         };
-        command
-            .arg(self.target.to_string())
-            .args(["-s", &self.user]);
+        if let Some(target) = self.target {
+            command.arg(target.to_string()).args(["-s", &self.user]);
+        }
         command.args(["-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"]);
         for (option, value) in [
-            ("-p", u32::from(ports.port(1))),
+            ("-p", u32::from(ports.port(SIP_PORT))),
             ("-cp", u32::from(ports.port(2))),
             ("-mp", u32::from(ports.port(4))),
             ("-m", self.calls),
@@ -138,6 +151,70 @@ impl SippRun {
             .env("TERM", "dumb")
             .current_dir(folder.path());
         command
+    }
+}
+
+/// SIPp at work. Ends with this value.
+#[derive(Debug)]
+pub struct RunningSipp {
+    program: Program,
+    limit: Duration,
+    folder: Scratch,
+    ports: PortBlock,
+}
+
+impl RunningSipp {
+    /// Where it takes SIP.
+    pub fn sip(&self) -> SocketAddr {
+        self.ports.address(SIP_PORT)
+    }
+
+    /// Ports beside its own, for a scenario that is told of them.
+    pub fn spare(&self, n: u16) -> SocketAddr {
+        self.ports.address(16 + n)
+    }
+
+    /// Its trace of messages so far.
+    pub fn messages(&self) -> String {
+        std::fs::read_to_string(self.folder.file("messages")).unwrap_or_default()
+    }
+
+    fn wait_for_socket(&mut self) -> Result<(), String> {
+        let port = self.sip().port();
+        wait_until("a bound SIP port of sipp", READY, || {
+            if let Some(status) = self.program.ended() {
+                let log = self.program.log();
+                return Some(Err(format!("sipp ended early ({status})\n{log}")));
+            }
+            (udp_port_is_bound(port) || tcp_port_is_listening(port)).then_some(Ok(()))
+        })?
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it is still running at the limit, with its trace, or leaves no statistics.
+    pub fn finish(mut self) -> Result<SippOutcome, String> {
+        let status = self
+            .program
+            .wait(self.limit)
+            .map_err(|error| format!("{error}\n{}", self.messages()))?;
+        let read = |name: &str| std::fs::read_to_string(self.folder.file(name)).unwrap_or_default();
+        let (errors, statistics) = (read("errors"), read("statistics.csv"));
+        let column = |name: &str| last_of_column(&statistics, name);
+        let counted = column("SuccessfulCall(C)").zip(column("FailedCall(C)"));
+        let (successful, failed) = counted.ok_or_else(|| {
+            let log = self.program.log();
+            format!("sipp ended with {status} and no statistics: {errors}\n{log}")
+        })?;
+        Ok(SippOutcome {
+            successful,
+            failed,
+            retransmissions: column("Retransmissions(C)").unwrap_or(0),
+            answer_times_ms: answer_times_ms(&self.folder),
+            errors,
+            messages: self.messages(),
+        })
     }
 }
 

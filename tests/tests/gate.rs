@@ -78,7 +78,7 @@ fn strangers_hear_403_where_that_is_configured_and_nothing_where_it_is_not() {
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let setup = DaemonSetup {
         inbound_from: "192.0.2.1",
-        sip_keys: "strangers = \"forbid\"",
+        sip_keys: "strangers = \"forbid\"".to_owned(),
         ..DaemonSetup::default()
     };
     let daemon = Daemon::start(&setup).expect("a daemon");
@@ -87,7 +87,7 @@ fn strangers_hear_403_where_that_is_configured_and_nothing_where_it_is_not() {
     assert_eq!(sip_text::status(&answer), Some(403));
 
     let silent = DaemonSetup {
-        sip_keys: "",
+        sip_keys: String::new(),
         ..setup
     };
     let daemon = Daemon::start(&silent).expect("a daemon");

@@ -23,7 +23,7 @@ const SPELLED: &str = "8 6 4 2";
 fn numbers_words_and_keys_of_a_caller_stay_out_of_the_log() {
     let daemon = Daemon::start(&DaemonSetup {
         front_desk: true,
-        more: "[[route]]\nto = \"4940998877665\"\nagent = \"front-desk\"\n",
+        more: "[[route]]\nto = \"4940998877665\"\nagent = \"front-desk\"\n".to_owned(),
         log: "debug",
         ..DaemonSetup::default()
     })

@@ -354,7 +354,7 @@ fn a_strangers_connection_is_closed_without_a_byte() {
 #[test]
 fn an_idle_connection_is_closed_after_the_configured_time() {
     let setup = DaemonSetup {
-        sip_keys: "connection_idle_s = 1",
+        sip_keys: "connection_idle_s = 1".to_owned(),
         ..setup()
     };
     let daemon = Daemon::start(&setup).expect("a daemon");

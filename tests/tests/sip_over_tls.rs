@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_tests::baresip::{Baresip, Codec};
 use offhook_tests::daemon::{Daemon, DaemonSetup};
 use offhook_tests::ports::PortBlock;
 use offhook_tests::scratch::Scratch;
@@ -256,4 +257,65 @@ fn a_connection_that_does_not_agree_on_tls_is_closed() {
     ));
     let mut wire = connect(&daemon, &authority, None);
     assert!(is_served(&daemon, &mut wire, "next"));
+}
+
+#[test]
+fn wound_05_a_bye_of_ours_comes_by_the_connection_that_was_accepted_although_its_route_has_another_port()
+ {
+    let (authority, files) = (Authority::new("one"), Files::new());
+    files.write_identity(&authority.sign(NAME));
+    let mut daemon = files.daemon("");
+    let ports = PortBlock::take(8).expect("ports");
+    let mut wire = connect(&daemon, &authority, None);
+    let mut caller = caller(&daemon, "ours");
+    // The carrier's other port, where it takes no connections.
+    let route = "Record-Route: <sip:127.0.0.1:9;transport=tls;lr>\r\nMax-Forwards";
+    let invite = caller.invite(ports.address(2));
+    wire.send(&invite.replacen("Max-Forwards", route, 1))
+        .expect("sent");
+    let answer = wire.final_answer("ours", "INVITE").expect("an answer");
+    assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+    caller.learn(&answer);
+    wire.send(&caller.ack()).expect("sent");
+    let calls = daemon.live_calls().expect("calls");
+    let id = calls[0]["id"].as_str().expect("an id");
+    daemon.control_call(id, "hang up").expect("an end");
+    let bye = wire.request("BYE").expect("a BYE");
+    let route = sip_text::header(&bye, "Route");
+    assert_eq!(route, Some("<sip:127.0.0.1:9;transport=tls;lr>"), "{bye}");
+    wire.write(sip_text::ok(&bye)).expect("written");
+    let over = wait_until("the end of the call", PROMPTLY, || {
+        daemon.live_calls().ok()?.is_empty().then_some(())
+    });
+    assert!(over.is_ok(), "{over:?}\n{}", daemon.log());
+    daemon.signal(libc::SIGKILL);
+}
+
+#[test]
+fn a_softphone_that_checks_certificates_calls_over_tls_and_hears_the_tone() {
+    let (authority, files) = (Authority::new("one"), Files::new());
+    // It calls an address, so that is whom the certificate has to name.
+    files.write_identity(&authority.sign("127.0.0.1"));
+    let believed = files.write("authority.pem", &authority.certificate.pem());
+    let mut daemon = files.daemon("");
+    let mut phone = Baresip::start_believing(Codec::Pcmu, Some(&believed)).expect("a softphone");
+    let uri = format!("sip:play@{};transport=tls", daemon.tls());
+    phone.call_uri(&uri, PROMPTLY).expect("an answer");
+    let heard = wait_until("half a second of the tone", PROMPTLY, || {
+        let heard = phone.heard()?;
+        (heard.audible_ms(0) >= 500).then_some(())
+    });
+    assert!(
+        heard.is_ok(),
+        "{heard:?}\n{}\n{}",
+        phone.log(),
+        daemon.log()
+    );
+    let connections = daemon.page("/metrics").expect("metrics");
+    assert!(
+        connections.contains("offhook_sip_connections 1"),
+        "{connections}"
+    );
+    phone.hang_up().expect("an end");
+    daemon.signal(libc::SIGKILL);
 }

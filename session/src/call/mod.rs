@@ -22,6 +22,7 @@
 pub mod admission;
 mod description;
 mod dtmf_info;
+mod early_answers;
 mod hold;
 pub mod identity;
 mod leg_settings;
@@ -45,14 +46,15 @@ pub use leg_settings::LegSettings;
 pub use output::{Output, SipCommand, Succession};
 pub use transfer::{TransferPlan, TransferProgress};
 
-use description::{Refused, description_in, description_in_response, session_description};
+use description::{Refused, description_in, session_description};
+use early_answers::EarlyAnswers;
 use succession::Successor;
 use transfer::OpenTransfer;
 
 #[derive(Debug)]
 enum State {
-    /// Our INVITE is out, or about to be, with this offer.
-    Calling { offer: Offer },
+    /// Our INVITE is out, or about to be, with this offer; with what answered it before its 2xx.
+    Calling { offer: Offer, early: EarlyAnswers },
     /// Our 200 is out, or a 183 with our offer. `offered` is that offer while its answer, which comes with the
     /// ACK or a PRACK, is awaited; there is no leg until then.
     Answering { offered: Option<Offer> },
@@ -92,7 +94,6 @@ pub struct Call {
     holding: bool,
     open_offer: Option<OpenOffer>,
     transfer: Option<OpenTransfer>,
-    transfer_accepted: bool,
     successor: Option<Successor>,
 
     outputs: VecDeque<Output>,
@@ -122,7 +123,6 @@ impl Call {
             holding: false,
             open_offer: None,
             transfer: None,
-            transfer_accepted: false,
             successor: None,
 
             outputs: VecDeque::new(),
@@ -145,7 +145,8 @@ impl Call {
         let mut call = Self::new(provision, None);
         let offer = call.description.offer();
         let body = session_description(offer.body.clone());
-        call.state = State::Calling { offer };
+        let early = EarlyAnswers::default();
+        call.state = State::Calling { offer, early };
         (call, body)
     }
 
@@ -226,7 +227,6 @@ impl Call {
             return;
         }
         if let Event::Referral { news, .. } = event {
-            self.transfer_accepted |= news == offhook_sip::endpoint::ReferralNews::Accepted;
             self.on_referral_news(news);
             return;
         }
@@ -237,7 +237,14 @@ impl Call {
         match event {
             Event::Confirmed { ack, .. } => self.confirmed(&ack),
             Event::Acknowledged { prack, .. } => self.progress_answered(invite, &prack),
-            Event::Provisional { status, .. } => self.outputs.push_back(Output::Ringing(status)),
+            Event::Provisional {
+                status, response, ..
+            } => {
+                if let State::Calling { early, .. } = &mut self.state {
+                    early.note(&response);
+                }
+                self.outputs.push_back(Output::Ringing(status));
+            }
             Event::Answered { response, .. } => self.answered(invite, &response),
             Event::Redirected { contacts, .. } => {
                 self.outputs.push_back(Output::Follow(invite, contacts));
@@ -264,7 +271,9 @@ impl Call {
     /// What the endpoint reports of the far end to be.
     fn handle_successor(&mut self, event: Event) {
         match event {
-            Event::Provisional { status, .. } => self.successor_rings(status),
+            Event::Provisional {
+                status, response, ..
+            } => self.successor_rings(status, &response),
             Event::Answered { response, .. } => self.successor_answered(&response),
             Event::Redirected { contacts, id, .. } => {
                 self.outputs.push_back(Output::Follow(id, contacts));
@@ -289,13 +298,14 @@ impl Call {
         }
     }
 
-    /// Our INVITE was answered: the leg opens with what the 2xx says, whatever a 1xx said before.
+    /// Our INVITE was answered: the leg opens with what the 2xx says, whatever a 1xx said before; only a 2xx
+    /// that says nothing leaves it at that.
     fn answered(&mut self, invite: InviteId, response: &Response) {
-        let State::Calling { offer } = &self.state else {
+        let State::Calling { offer, early } = &self.state else {
             return;
         };
-        let offer = offer.clone();
-        match self.agree(&offer, description_in_response(response)) {
+        let (offer, answer) = (offer.clone(), early.answer_in(response));
+        match self.agree(&offer, answer) {
             Ok(negotiated) => {
                 self.open(&negotiated);
                 self.tell_answered();
@@ -457,8 +467,7 @@ impl Call {
             State::Calling { .. } | State::Answering { .. } | State::Talking => reason_of(cause),
             State::Closing { .. } | State::Over => return,
         };
-        let accepted = self.transfer_accepted;
-        self.transfer_cut_short(accepted);
+        self.transfer_cut_short();
         self.dialog_is_over(reason);
     }
 

@@ -5,7 +5,8 @@ use offhook_media::sdp::{LocalDescription, Offer};
 use offhook_sip::endpoint::InviteId;
 use offhook_sip::message::{Replaces, Request, Response, StatusCode, Uri};
 
-use super::description::{Refused, description_in, description_in_response, session_description};
+use super::description::{Refused, description_in, session_description};
+use super::early_answers::EarlyAnswers;
 use super::{Call, Output, SipCommand, State, Succession};
 use crate::agent_session::{EndCause, EndReason};
 
@@ -16,6 +17,7 @@ pub(super) struct Successor {
     pub(super) invite: Option<InviteId>,
     description: LocalDescription,
     offer: Offer,
+    early: EarlyAnswers,
 }
 
 impl Call {
@@ -38,6 +40,7 @@ impl Call {
             invite: None,
             description,
             offer,
+            early: EarlyAnswers::default(),
         });
     }
 
@@ -73,7 +76,10 @@ impl Call {
     }
 
     /// The successor rings: the first far end hears of it.
-    pub(super) fn successor_rings(&mut self, status: StatusCode) {
+    pub(super) fn successor_rings(&mut self, status: StatusCode, response: &Response) {
+        if let Some(successor) = &mut self.successor {
+            successor.early.note(response);
+        }
         if let Some(first) = self.invite {
             self.sip(first, SipCommand::NotifyRefer(status));
         }
@@ -87,7 +93,7 @@ impl Call {
         let Some(invite) = successor.invite else {
             return;
         };
-        let agreed = match description_in_response(response) {
+        let agreed = match successor.early.answer_in(response) {
             Ok(Some(answer)) => successor
                 .description
                 .accept_answer(&successor.offer, &answer)

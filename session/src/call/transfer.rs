@@ -68,6 +68,8 @@ impl TransferProgress {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenTransfer {
     wait: bool,
+    /// Whether the far end has said that it tries.
+    accepted: bool,
 }
 
 impl Call {
@@ -80,7 +82,10 @@ impl Call {
                 .push_back(Output::Transfer(TransferProgress::Impossible));
             return;
         };
-        self.transfer = Some(OpenTransfer { wait: plan.wait });
+        self.transfer = Some(OpenTransfer {
+            wait: plan.wait,
+            accepted: false,
+        });
         let refer = OutgoingRefer {
             refer_to: plan.target,
             referred_by: plan.referred_by,
@@ -92,9 +97,11 @@ impl Call {
     }
 
     pub(super) fn on_referral_news(&mut self, news: ReferralNews) {
-        let Some(OpenTransfer { wait }) = self.transfer else {
+        let Some(transfer) = &mut self.transfer else {
             return;
         };
+        transfer.accepted |= news == ReferralNews::Accepted;
+        let wait = transfer.wait;
         let progress = match news {
             ReferralNews::Accepted | ReferralNews::AcceptedWithoutNews if !wait => {
                 TransferProgress::Completed
@@ -120,8 +127,8 @@ impl Call {
 
     /// The dialog is over before the outcome is known. A far end that hangs up after it accepted has gone
     /// where it was sent, as far as anybody can tell.
-    pub(super) fn transfer_cut_short(&mut self, accepted: bool) {
-        if self.transfer.take().is_some() {
+    pub(super) fn transfer_cut_short(&mut self) {
+        if let Some(OpenTransfer { accepted, .. }) = self.transfer.take() {
             self.outputs.push_back(Output::Transfer(if accepted {
                 TransferProgress::Completed
             } else {

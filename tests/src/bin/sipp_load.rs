@@ -55,7 +55,7 @@ fn load(calls: u32, calls_per_second: u32) -> Result<bool, String> {
     let begun = Instant::now();
     let run = SippRun {
         scenario: "builtin:uac".to_owned(),
-        target: daemon.sip(),
+        target: Some(daemon.sip()),
         user: "echo".to_owned(),
         calls,
         calls_per_second,

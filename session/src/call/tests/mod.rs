@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use offhook_media::codec::CodecKind;
 use offhook_media::sdp::Direction;
 use offhook_sip::endpoint::{
-    EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, Transport,
+    EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, ReferralNews,
+    Transport,
 };
 use offhook_sip::message::{Message, parse_datagram};
 
@@ -59,7 +60,11 @@ fn call_with(body: &str) -> (Call, Vec<Output>) {
 }
 
 fn undrained_call_with(body: &str) -> Call {
-    let provision = Provision {
+    Call::incoming(first_invite(), &request("INVITE", body), provision())
+}
+
+fn provision() -> Provision {
+    Provision {
         id: CallId::new("0011223344556677"),
         local: local_media(),
         leg: LegSettings {
@@ -67,8 +72,74 @@ fn undrained_call_with(body: &str) -> Call {
             no_media_timeout: None,
             seed: 42,
         },
-    };
-    Call::incoming(first_invite(), &request("INVITE", body), provision)
+    }
+}
+
+/// A call of ours whose INVITE is out.
+fn calling() -> Call {
+    let (mut call, _) = Call::outgoing(provision());
+    call.placed(first_invite());
+    call
+}
+
+fn response(status: &str, tag: &str, body: &str) -> Response {
+    let text = format!(
+        "SIP/2.0 {status}\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
+         From: <sip:echo@127.0.0.1>;tag=1\r\nTo: <sip:a@127.0.0.1>;tag={tag}\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:a@127.0.0.1:5090>\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    match parse_datagram(text.as_bytes()) {
+        Ok(Some(Message::Response(response))) => response,
+        other => panic!("not a response: {other:?}"),
+    }
+}
+
+fn progress(call: &mut Call, tag: &str, body: &str) {
+    call.handle_sip(Event::Provisional {
+        id: call.invite().expect("an INVITE"),
+        status: StatusCode::SESSION_PROGRESS,
+        response: response("183 Session Progress", tag, body),
+        wants_answer: false,
+    });
+}
+
+fn answer(call: &mut Call, tag: &str, body: &str) -> Vec<Output> {
+    call.handle_sip(Event::Answered {
+        id: call.invite().expect("an INVITE"),
+        response: response("200 OK", tag, body),
+    });
+    drain(call)
+}
+
+/// Where the leg that was opened sends.
+fn opened_to(outputs: &[Output]) -> Option<u16> {
+    outputs.iter().find_map(|output| match output {
+        Output::Open(leg) => Some(leg.remote?.port()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_200_without_a_description_leaves_it_at_what_its_own_dialog_answered_before() {
+    let mut call = calling();
+    progress(&mut call, "one", &offer("0", ""));
+    let other = offer("0", "").replace("4000", "4004");
+    progress(&mut call, "two", &other);
+    assert_eq!(opened_to(&answer(&mut call, "one", "")), Some(4_000));
+
+    let mut call = calling();
+    progress(&mut call, "one", &offer("0", ""));
+    let outputs = answer(&mut call, "two", "");
+    assert_eq!(opened_to(&outputs), None, "{outputs:?}");
+}
+
+#[test]
+fn wound_17_a_200_with_another_answer_than_the_183_is_the_last_word() {
+    let mut call = calling();
+    progress(&mut call, "one", &offer("0", ""));
+    let other = offer("0", "").replace("4000", "4004");
+    assert_eq!(opened_to(&answer(&mut call, "one", &other)), Some(4_004));
 }
 
 fn local_media() -> LocalMedia {
@@ -115,6 +186,37 @@ fn end(call: &mut Call, cause: DialogEnd) {
         cause,
         message: None,
     });
+}
+
+fn transferring(call: &mut Call) {
+    call.transfer(TransferPlan {
+        target: "tel:+15550100".to_owned(),
+        referred_by: None,
+        wait: true,
+        timeout: std::time::Duration::from_secs(60),
+        headers: Vec::new(),
+    });
+}
+
+#[test]
+fn a_transfer_that_was_never_accepted_is_not_complete_because_one_before_it_was_accepted() {
+    let mut call = talking();
+    transferring(&mut call);
+    call.on_referral_news(ReferralNews::Accepted);
+    call.on_referral_news(ReferralNews::Failed(StatusCode::FORBIDDEN));
+    transferring(&mut call);
+    end(&mut call, DialogEnd::RemoteBye);
+    let outputs = drain(&mut call);
+    let told = outputs.iter().filter_map(|output| match output {
+        Output::Transfer(progress) => Some(*progress),
+        _ => None,
+    });
+    let expected = [
+        TransferProgress::Accepted,
+        TransferProgress::Rejected(StatusCode::FORBIDDEN),
+        TransferProgress::TimedOut,
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]
