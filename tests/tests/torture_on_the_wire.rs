@@ -17,7 +17,7 @@ fn start() -> Daemon {
     Daemon::start(&DaemonSetup {
         calls_per_second: 1_000,
         // The messages call numbers of their own; none is to be refused for want of a route.
-        more: "[[route]]\nto = \"*\"\nagent = \"echo\"\n",
+        more: "[[route]]\nto = \"*\"\nagent = \"echo\"\n".to_owned(),
         ..DaemonSetup::default()
     })
     .expect("a daemon")
