@@ -27,7 +27,7 @@ const UNSUCCESSFUL: i32 = 7;
 
 /// The program, without what this environment would tell it.
 fn offhook() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
+    let mut command = Command::new(offhook_tests::daemon::binary().expect("the program"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("OFFHOOK_") || name == "NOTIFY_SOCKET" || name == "JOURNAL_STREAM" {
