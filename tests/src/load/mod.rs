@@ -13,6 +13,7 @@
 mod call;
 mod gaps;
 mod report;
+pub mod signalling;
 mod sockets;
 pub(crate) mod talker;
 

@@ -28,6 +28,11 @@ pub(crate) fn stamped_socket(local: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
+/// Asks for a receive buffer of so many bytes; the kernel doubles it, and caps it at `net.core.rmem_max`.
+pub(crate) fn set_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    set_option(socket, libc::SO_RCVBUF, bytes as libc::c_int)
+}
+
 fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let size = mem::size_of_val(&value) as libc::socklen_t;
     // SAFETY: the pointer and its length describe `value`, which outlives the call.
@@ -199,12 +204,21 @@ fn arrival_ns(header: &libc::msghdr) -> u64 {
 
 /// The monotonic clock in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// The real-time clock in nanoseconds, which datagrams are stamped by.
+pub(crate) fn real_time_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `time` is a valid place to write to, and this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    // SAFETY: `time` is a valid place to write to, and both clocks always exist.
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

@@ -5,8 +5,12 @@
 //! `docs/performance.md`.
 //!
 //! `bench [--rounds 3] [--seconds 20] [--calls 200,500] [--only floor,sipp,offhook,offhook+vad] [--json FILE]`
+//!
+//! What it costs to begin and end a call is a bench of its own with options of its own, `--only signalling`; see
+//! [`signalling`]. Without `--only` it follows.
 
 mod comparison;
+mod signalling;
 mod subject;
 
 use std::process::ExitCode;
@@ -20,10 +24,21 @@ use subject::{SUBJECTS, Subject};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    if has("signalling") {
+        return match signalling::Options::read(&arguments) {
+            Some(options) => measure_signalling(&options),
+            None => {
+                eprintln!("usage: {}", signalling::USAGE);
+                ExitCode::from(2)
+            }
+        };
+    }
     let Some(plan) = Plan::read(&arguments) else {
         eprintln!(
             "usage: bench [--rounds 3] [--seconds 20] [--calls 200,500] [--only floor,sipp,offhook,offhook+vad] \
-             [--json FILE]"
+             [--json FILE]\n       {}",
+            signalling::USAGE
         );
         return ExitCode::from(2);
     };
@@ -41,7 +56,25 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    ExitCode::SUCCESS
+    match signalling::Options::read(&[]) {
+        Some(options) if !has("--only") => measure_signalling(&options),
+        Some(_) | None => ExitCode::SUCCESS,
+    }
+}
+
+fn measure_signalling(options: &signalling::Options) -> ExitCode {
+    let measured = date_and_machine();
+    println!("{measured}\n");
+    match options.run(&measured) {
+        Ok(markdown) => {
+            print!("\n{markdown}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("bench: signalling: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// What was asked for on the command line.
