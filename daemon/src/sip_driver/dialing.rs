@@ -140,7 +140,7 @@ impl Signalling {
         match sent {
             Ok(invite) => {
                 self.call_by_invite.insert(invite, id.clone());
-                self.ringing.push_back((now + ring_timeout, id.clone()));
+                self.ringing.insert((now + ring_timeout, id.clone()));
                 self.on_call(id, |live| live.call.placed(invite));
             }
             Err(reason) => self.on_call(id, |live| live.call.not_placed(reason)),
@@ -280,19 +280,10 @@ impl Signalling {
 
     /// Ends calls of ours that have rung for long enough.
     pub(super) fn end_long_ringing(&mut self, now: Instant) {
-        let due: Vec<CallId> = {
-            let is_due = |(at, _): &&(Instant, CallId)| *at <= now;
-            self.ringing
-                .iter()
-                .filter(is_due)
-                .map(|(_, id)| id.clone())
-                .collect()
-        };
-        if due.is_empty() {
-            return;
-        }
-        self.ringing.retain(|(at, _)| *at > now);
-        for id in due {
+        while self.ringing.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.ringing.pop_first() else {
+                return;
+            };
             self.on_call(&id, |live| {
                 if live.is_ringing() {
                     live.call.hang_up(EndCause::NotAnswered.into());

@@ -18,6 +18,7 @@
 
 mod addresses;
 mod audio;
+mod backlog;
 mod carrying;
 mod challenging;
 pub mod command;
@@ -33,7 +34,7 @@ mod receiving;
 pub(crate) mod transports;
 mod trunks;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -57,6 +58,7 @@ use crate::random::Random;
 use crate::sessions::{SessionNotice, Sessions};
 use crate::telemetry::health::Heartbeat;
 
+use backlog::Backlog;
 use challenging::Challengers;
 pub use command::Command;
 use command::{CallControl, NotControlled};
@@ -119,6 +121,7 @@ pub(crate) struct Signalling {
     config: Arc<Config>,
     transports: Transports,
     gate: Gate,
+    backlog: Backlog,
     endpoint: Endpoint,
     media: Arc<MediaThreads>,
     sessions: Arc<Sessions>,
@@ -137,7 +140,7 @@ pub(crate) struct Signalling {
     /// Who checks whether callers are who they say, by trunk.
     challengers: Challengers,
     /// Calls of ours that ring, and until when they may. As many as there are calls, at most.
-    ringing: VecDeque<(Instant, CallId)>,
+    ringing: BTreeSet<(Instant, CallId)>,
     calls: HashMap<CallId, LiveCall>,
     call_by_invite: HashMap<InviteId, CallId>,
     call_by_leg: HashMap<LegId, CallId>,
@@ -179,6 +182,7 @@ impl Signalling {
         let challengers = Challengers::new(&parts.config, &mut parts.random);
         Self {
             gate: gate_of(&parts.config),
+            backlog: Backlog::default(),
             endpoint: Endpoint::new(endpoint_config, parts.random.next_u64()),
             ports: RtpPorts::new(parts.config.media.ports.rtp_ports()),
             admission: Admission::new(admission_limits(&parts.config), now),
@@ -195,7 +199,7 @@ impl Signalling {
             blacklist: Blacklist::new(BlacklistConfig::default()),
             trunks: Trunks::default(),
             challengers,
-            ringing: VecDeque::new(),
+            ringing: BTreeSet::new(),
             calls: HashMap::new(),
             call_by_invite: HashMap::new(),
             call_by_leg: HashMap::new(),
@@ -265,7 +269,7 @@ impl Signalling {
             self.endpoint.poll_timeout(),
             self.drain.map(|drain| drain.deadline),
             self.trunks.next_at(),
-            self.ringing.iter().map(|(at, _)| *at).min(),
+            self.ringing.first().map(|(at, _)| *at),
             self.drain.and(self.repetitions_end()),
         ]
         .into_iter()
@@ -281,14 +285,17 @@ impl Signalling {
             transports,
             gate,
             endpoint,
+            backlog,
             ..
         } = self;
-        transports.read(|event| match event {
+        let behind = backlog.is_behind();
+        let emptied = transports.read(|event| match event {
             TransportEvent::Message { flow, bytes } => {
-                receiving::receive(gate, endpoint, flow, bytes);
+                receiving::receive(gate, endpoint, (flow, bytes), behind);
             }
             TransportEvent::Closed(flow) => endpoint.handle_transport_error(flow, Instant::now()),
         });
+        backlog.note(emptied, Instant::now());
     }
 
     /// Carries out everything the endpoint and the calls want done, until nothing is left.

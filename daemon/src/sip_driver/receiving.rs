@@ -7,8 +7,14 @@ use offhook_sip::endpoint::{Endpoint, Flow, Reception};
 use super::counting;
 use super::gate::{Gate, Kind, Source, Verdict};
 
-/// Hands a message to the endpoint if its sender may speak to us.
-pub(super) fn receive(gate: &mut Gate, endpoint: &mut Endpoint, flow: Flow, bytes: &[u8]) {
+/// Hands a message to the endpoint if its sender may speak to us. While we are `behind` with what arrives,
+/// no new call is taken: those that are up come first.
+pub(super) fn receive(
+    gate: &mut Gate,
+    endpoint: &mut Endpoint,
+    (flow, bytes): (Flow, &[u8]),
+    behind: bool,
+) {
     let now = Instant::now();
     let source = Source::of(flow);
     let reception = match gate.admit(source, Kind::of(bytes), now) {
@@ -18,8 +24,8 @@ pub(super) fn receive(gate: &mut Gate, endpoint: &mut Endpoint, flow: Flow, byte
             note_bad(gate, flow, now);
             return;
         }
-        Verdict::Pass => endpoint.handle_datagram(flow, bytes, now),
-        Verdict::RefuseCall => {
+        Verdict::Pass if !behind => endpoint.handle_datagram(flow, bytes, now),
+        Verdict::Pass | Verdict::RefuseCall => {
             endpoint.set_shedding(true);
             let reception = endpoint.handle_datagram(flow, bytes, now);
             endpoint.set_shedding(false);

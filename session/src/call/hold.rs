@@ -52,6 +52,11 @@ impl Call {
         }
     }
 
+    /// The offer that was wanted could not be sent: something else was in the way.
+    pub fn reoffer_not_sent(&mut self) {
+        self.reoffer_refused();
+    }
+
     /// What was before stays in force (RFC 3261 14.1): a hold that was refused is none.
     pub(super) fn reoffer_refused(&mut self) {
         self.open_offer = None;

@@ -54,9 +54,12 @@ impl Call {
 
     /// The INVITE that [`Output::Succeed`] asked for is out.
     pub fn succession_placed(&mut self, invite: InviteId) {
-        if let Some(successor) = &mut self.successor {
-            successor.invite = Some(invite);
-        }
+        let Some(successor) = &mut self.successor else {
+            // The call was ended while the way was looked for.
+            self.sip(invite, SipCommand::Cancel);
+            return;
+        };
+        successor.invite = Some(invite);
         if let Some(first) = self.invite {
             self.sip(first, SipCommand::AcceptRefer);
         }

@@ -59,8 +59,9 @@ impl Datagrams {
         }
     }
 
-    /// Hands over what waits, at most a batch from each socket.
-    pub(super) fn read(&mut self, mut take: impl FnMut(Flow, &[u8])) {
+    /// Hands over what waits, at most a batch from each socket. Answers whether all are empty now.
+    pub(super) fn read(&mut self, mut take: impl FnMut(Flow, &[u8])) -> bool {
+        let mut emptied = 0;
         for (socket, local) in &self.sockets {
             for _ in 0..READ_BATCH {
                 match socket.try_recv_from(&mut self.buffer) {
@@ -72,12 +73,16 @@ impl Datagrams {
                         };
                         take(flow, &self.buffer[..length]);
                     }
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        emptied += 1;
+                        break;
+                    }
                     // An ICMP refusal of something sent before: the transaction's timers notice.
                     Err(_) => {}
                 }
             }
         }
+        emptied == self.sockets.len()
     }
 
     /// Sends a datagram from the socket that `flow` names. What a full socket buffer loses is

@@ -219,9 +219,10 @@ impl Transports {
         })
     }
 
-    /// Hands over what waits, so much of it that others get their turn.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(TransportEvent<'_>)) {
-        self.datagrams
+    /// Hands over what waits, so much of it that others get their turn. Answers whether no datagram waits any more.
+    pub(crate) fn read(&mut self, mut take: impl FnMut(TransportEvent<'_>)) -> bool {
+        let emptied = self
+            .datagrams
             .read(|flow, bytes| take(TransportEvent::Message { flow, bytes }));
         for _ in 0..ARRIVALS_A_TURN {
             let waiting = self.arrived.take();
@@ -242,6 +243,7 @@ impl Transports {
                 }
             }
         }
+        emptied
     }
 
     fn accepted(&mut self, flow: Flow, stream: TcpStream) {

@@ -354,6 +354,28 @@ fn wound_56_a_far_end_that_leaves_after_its_refer_leaves_the_call_to_its_success
 }
 
 #[test]
+fn a_successor_that_is_placed_after_the_calls_end_is_cancelled() {
+    let (mut call, first, second) = called();
+    referred(&mut call, first);
+    call.hang_up(EndCause::AgentHungUp.into());
+    drain(&mut call);
+    call.succession_placed(second);
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [Output::Sip(id, SipCommand::Cancel)] if *id == second
+    ));
+}
+
+#[test]
+fn an_offer_that_could_not_be_sent_does_not_stand_in_the_way_of_the_next() {
+    let (mut call, _, _) = called();
+    assert!(call.hold(true));
+    drain(&mut call);
+    call.reoffer_not_sent();
+    assert!(call.hold(true));
+}
+
+#[test]
 fn a_successor_that_does_not_answer_leaves_things_as_they_were_or_ends_what_is_left() {
     let (mut call, first, second) = called();
     referred(&mut call, first);
