@@ -89,6 +89,23 @@ impl Flow {
         self.towards(SocketAddr::new(stated, top_via.port.unwrap_or(5060)))
     }
 
+    /// The same kind of connection to `host`, if that is an address we may believe; for one that is gone.
+    pub(crate) fn reopened_to(self, host: &Host, port: Option<u16>) -> Self {
+        let named = match host {
+            Host::V4(address) => IpAddr::V4(*address),
+            Host::V6(address) => IpAddr::V6(*address),
+            Host::Name(_) => return self,
+        };
+        if named.is_ipv4() != self.remote.is_ipv4() || reach(named) < reach(self.remote.ip()) {
+            return self;
+        }
+        let default = match self.transport {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        };
+        self.towards(SocketAddr::new(named, port.unwrap_or(default)))
+    }
+
     /// Where a request whose next hop is `host:port` goes.
     ///
     /// A name stays on the flow that is known to work (resolving is not done here), and so does a

@@ -92,6 +92,8 @@ pub struct Call {
     held: bool,
     /// Whether we hold the far end.
     holding: bool,
+    /// Whether our 200 to their INVITE is out, or on its way.
+    accepted: bool,
     open_offer: Option<OpenOffer>,
     transfer: Option<OpenTransfer>,
     successor: Option<Successor>,
@@ -121,6 +123,7 @@ impl Call {
             session_open: false,
             held: false,
             holding: false,
+            accepted: false,
             open_offer: None,
             transfer: None,
             successor: None,
@@ -178,6 +181,7 @@ impl Call {
                 } else {
                     self.sip(invite, SipCommand::Ring);
                     self.sip(invite, SipCommand::Accept(Some(body)));
+                    self.accepted = true;
                 }
                 self.state = State::Answering {
                     offered: Some(offer),
@@ -189,6 +193,7 @@ impl Call {
                     self.open(&negotiated);
                     let body = session_description(negotiated.body);
                     self.sip(invite, SipCommand::Accept(Some(body)));
+                    self.accepted = true;
                     self.tell_answered();
                     self.state = State::Answering { offered: None };
                 }
@@ -348,6 +353,7 @@ impl Call {
             Ok(negotiated) => {
                 self.open(&negotiated);
                 self.sip(invite, SipCommand::Accept(None));
+                self.accepted = true;
                 self.tell_answered();
             }
             Err(refused) => self.refuse(invite, refused),
@@ -523,6 +529,13 @@ impl Call {
             State::Calling { .. } => {
                 self.sip(invite, SipCommand::Cancel);
                 self.dialog_is_over(reason);
+            }
+            // A caller whose call is not answered yet hears why it is not.
+            State::Answering { .. } if !self.accepted => {
+                let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+                let headers = Vec::new();
+                self.sip(invite, SipCommand::Reject { status, headers });
+                self.state = State::Leaving { reason };
             }
             State::Answering { .. } | State::Talking => {
                 self.leave(reason, invite, SipCommand::Bye { headers });

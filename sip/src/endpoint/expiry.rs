@@ -41,6 +41,11 @@ impl Endpoint {
     /// Responses and established calls are left to their timers, because an ICMP error is easily forged
     /// and may be about one lost route, and a far end that closes a quiet connection means no goodbye.
     pub fn handle_transport_error(&mut self, flow: Flow, now: Instant) {
+        if flow.transport.is_reliable() {
+            for invite in self.invites.values_mut() {
+                invite.on_connection_lost(flow);
+            }
+        }
         for id in self.core.clients_awaiting(flow) {
             let Some(transaction) = self.core.clients.get_mut(id) else {
                 continue;

@@ -15,6 +15,10 @@ use crate::{
     },
 };
 
+/// How many forks of one INVITE are acknowledged and ended. No phone rings in more places; who answers under
+/// ever new tags wants us to send.
+const MAX_FORKS: usize = 16;
+
 impl Endpoint {
     pub(super) fn take_response(&mut self, response: Response, now: Instant) {
         let Some(id) = self.client_of(&response) else {
@@ -198,6 +202,9 @@ impl Endpoint {
         let Some(sent) = self.core.sent_invite(transaction) else {
             return;
         };
+        if sent.acks.len() >= MAX_FORKS {
+            return;
+        }
         let cseq = sent.cseq;
         let id = dialog_id(response);
         if self.core.invites_by_dialog.contains_key(&id) {

@@ -53,6 +53,23 @@ impl Invite {
         }
     }
 
+    /// The connection that the far end was reached by is gone. One that it opened cannot be opened by us: from
+    /// now on requests go to where its routes or its Contact say, if that is an address, until it speaks again.
+    pub(crate) fn on_connection_lost(&mut self, flow: Flow) {
+        if self.place.flow != flow {
+            return;
+        }
+        let dialog = match &self.state {
+            State::Established(call) => &call.dialog,
+            State::Leaving(call) => &call.dialog,
+            State::Incoming(_) | State::Outgoing(_) | State::Ended => return,
+        };
+        let next_hop = dialog.next_hop();
+        if let Some(host) = next_hop.host() {
+            self.place.flow = flow.reopened_to(host, next_hop.port());
+        }
+    }
+
     fn take_cseq(&mut self, arrival: &Arrival) -> Result<(), OutOfOrder> {
         match &mut self.state {
             State::Incoming(call) => call.dialog.take_remote_cseq(arrival.cseq),
@@ -75,8 +92,16 @@ impl Invite {
     fn on_prack(&mut self, core: &mut Core, arrival: Arrival, now: Instant) {
         self.change(|place, state| match state {
             State::Incoming(call) => call.on_prack(core, *place, arrival, now),
+            State::Established(mut call) => {
+                if call.takes_prack(&arrival.request) {
+                    core.answer(&arrival, StatusCode::OK, &[], now);
+                } else {
+                    core.answer_no_dialog(&arrival, now);
+                }
+                State::Established(call)
+            }
             // A repetition of one that has done its work finds its transaction; this is a stray.
-            State::Established(_) | State::Outgoing(_) | State::Leaving(_) | State::Ended => {
+            State::Outgoing(_) | State::Leaving(_) | State::Ended => {
                 core.answer_no_dialog(&arrival, now);
                 state
             }
@@ -293,7 +318,7 @@ impl Invite {
         self.change(|place, state| match (state, role) {
             (State::Leaving(call), ClientRole::Bye(_)) => call.end(core, *place, cause, None),
             // RFC 4028 section 10: a refresh without an answer ends the session.
-            (State::Established(call), ClientRole::Refresh(_)) => {
+            (State::Established(call), ClientRole::Refresh(_)) if failure == Failure::TimedOut => {
                 call.abandon(core, *place, cause, now)
             }
             (State::Established(call), ClientRole::Notify(_, last)) => {
@@ -313,7 +338,7 @@ impl Invite {
     ) {
         self.change(|place, state| match state {
             State::Established(call) if call.is_reoffering_with(transaction) => {
-                call.abandon(core, *place, cause_of(failure), now)
+                call.on_reinvite_failure(core, *place, failure, now)
             }
             State::Established(_)
             | State::Incoming(_)

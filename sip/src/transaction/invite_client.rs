@@ -27,6 +27,9 @@
 //!        +------------------------------>| Terminated|<--------------------+
 //!                                        +-----------+
 //! ```
+//!
+//! One edge of the figure is left out: a transport error in Proceeding. Somebody has heard the INVITE then; who
+//! forgot it would leave a phone ringing that nobody cancels.
 
 use std::{mem, time::Duration};
 
@@ -145,11 +148,16 @@ fn next(pace: &Pace, state: State, input: Input) -> (State, Step) {
             let step = quiet().pass_up().transmit(ack.clone()).arm(Timer::D, wait);
             (State::Completed { ack }, step)
         }
-        (
-            State::Calling { .. } | State::Proceeding | State::Completed { .. },
-            Input::TransportFailed,
-        ) => (State::Terminated, quiet().fail(Failure::TransportFailed)),
-        (State::Proceeding, Input::Timer(_) | Input::Forsake) => (State::Proceeding, quiet()),
+        (State::Calling { .. } | State::Completed { .. }, Input::TransportFailed) => {
+            (State::Terminated, quiet().fail(Failure::TransportFailed))
+        }
+        // Somebody has heard it: the figure's edge would leave a phone ringing that nobody cancels.
+        (State::Proceeding, Input::Timer(_) | Input::TransportFailed) => {
+            (State::Proceeding, quiet())
+        }
+        (State::Proceeding, Input::Forsake) => {
+            (State::Forsaken, quiet().arm(Timer::B, timers.timeout()))
+        }
 
         (State::Completed { ack }, Input::Failure { .. }) => {
             let step = quiet().transmit(ack.clone());

@@ -28,6 +28,8 @@ struct Referral {
     dialog: DialogId,
     /// The REFER's CSeq, which the `id` of its NOTIFYs repeats.
     cseq: u32,
+    /// Whether the outcome was told. What trails it is answered, and counts for no other REFER.
+    is_over: bool,
 }
 
 impl Referrals {
@@ -51,8 +53,14 @@ impl Referrals {
             let referral = self.by_id.get(id);
             referral.is_some_and(|referral| Some(referral.cseq) == event_id)
         };
-        // A far end that writes an id of its own means the only one there is.
-        ids.iter().find(is_meant).or_else(|| ids.first()).copied()
+        let only = match &ids[..] {
+            [only] => Some(only),
+            [] | [_, _, ..] => None,
+        };
+        // A far end that writes an id of its own, or none, means the only one there is; without an id among
+        // several, the oldest.
+        let oldest = ids.first().filter(|_| event_id.is_none());
+        ids.iter().find(is_meant).or(only).or(oldest).copied()
     }
 
     fn remove(&mut self, id: ReferralId) {
@@ -71,8 +79,12 @@ impl Referrals {
 impl Core {
     /// Whether another REFER may be open in a dialog.
     pub(crate) fn has_room_for_referral(&self, dialog: &DialogId) -> bool {
-        let open = self.referrals.ids_by_dialog.get(dialog).map_or(0, Vec::len);
-        open < MAX_IN_A_CALL
+        let ids = self.referrals.ids_by_dialog.get(dialog);
+        let is_open = |id: &&ReferralId| {
+            let referral = self.referrals.by_id.get(id);
+            referral.is_some_and(|referral| !referral.is_over)
+        };
+        ids.map_or(0, |ids| ids.iter().filter(is_open).count()) < MAX_IN_A_CALL
     }
 
     /// Notes a REFER that is about to be sent with CSeq `cseq`.
@@ -90,6 +102,7 @@ impl Core {
             invite,
             dialog: dialog.clone(),
             cseq,
+            is_over: false,
         };
         self.referrals.by_id.insert(id, referral);
         self.referrals
@@ -156,6 +169,7 @@ impl Core {
         if is_terminated(&arrival.request) {
             // Nothing where the news was final already.
             self.report_referral(id, ReferralNews::EndedEarly);
+            self.referrals.remove(id);
         }
         true
     }
@@ -163,20 +177,33 @@ impl Core {
     /// Nobody told the outcome in time.
     pub(crate) fn on_referral_timeout(&mut self, id: ReferralId) {
         self.report_referral(id, ReferralNews::TimedOut);
+        self.referrals.remove(id);
     }
 
     pub(crate) fn report_referral(&mut self, id: ReferralId, news: ReferralNews) {
         let Some(referral) = self.referrals.by_id.get(&id) else {
             return;
         };
+        if referral.is_over {
+            return;
+        }
         let event = Event::Referral {
             id: referral.invite,
             referral: id,
             news,
         };
         self.emit(event);
-        if news.is_final() {
-            self.referrals.remove(id);
+        match news {
+            ReferralNews::Accepted | ReferralNews::Progress(_) => {}
+            ReferralNews::Completed(_) | ReferralNews::Failed(_) => {
+                if let Some(referral) = self.referrals.by_id.get_mut(&id) {
+                    referral.is_over = true;
+                }
+            }
+            ReferralNews::Refused(_)
+            | ReferralNews::AcceptedWithoutNews
+            | ReferralNews::EndedEarly
+            | ReferralNews::TimedOut => self.referrals.remove(id),
         }
     }
 }

@@ -59,6 +59,11 @@ pub(crate) enum InviteTimer {
     },
     /// CANCEL had no effect on the INVITE (RFC 3261 9.1).
     CancelDeadline,
+    /// A re-INVITE was heard and never answered.
+    ReinviteDeadline {
+        /// Which.
+        cseq: u32,
+    },
     /// The wait after 491 is over (RFC 3261 14.1).
     GlareOver {
         /// Of the re-INVITE that was refused.

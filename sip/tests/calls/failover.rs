@@ -157,3 +157,16 @@ fn a_call_that_is_given_up_tries_no_further_target() {
         EndCause::Rejected(StatusCode::SERVICE_UNAVAILABLE)
     );
 }
+
+#[test]
+fn a_connection_that_breaks_while_it_rings_leaves_the_call_ringing() {
+    let (mut world, phone, _, invite) = calling();
+    world.deliver(&phone.ringing(&invite));
+    world.events();
+    let flow = world.flow;
+    world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+    world.expect_silence();
+    world.expect_no_event();
+    world.deliver(&phone.answer(&invite));
+    world.expect("ACK");
+}

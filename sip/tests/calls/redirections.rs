@@ -72,6 +72,26 @@ fn a_followed_redirection_is_the_same_call_to_another_target() {
 }
 
 #[test]
+fn our_password_is_not_for_whoever_a_redirection_names() {
+    let (mut world, phone, id, invite) = calling_with(World::new(), "redir", |call| {
+        call.redirections = 1;
+        call.credentials = Some(crate::authentication::credentials());
+    });
+    world.deliver(&moved(&phone, &invite, "Contact: <sip:b@203.0.113.66>\r\n"));
+    world.sent();
+    world.events();
+    let (target, flow) = (Uri::parse("sip:b@203.0.113.66").unwrap(), world.flow);
+    world
+        .act(|endpoint, now| endpoint.follow(id, target, vec![flow], now))
+        .unwrap();
+    let again = world.expect("INVITE");
+    let challenge = "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n\"\r\n";
+    world.deliver(&phone.respond(&again, "401 Unauthorized", challenge, ""));
+    world.expect("ACK");
+    assert_eq!(world.ended(), EndCause::Rejected(StatusCode::UNAUTHORIZED));
+}
+
+#[test]
 fn a_target_is_visited_once_and_the_number_of_redirections_is_bounded() {
     let (mut world, phone, id, invite) = calling(1);
     let back = "Contact: <sip:callee@203.0.113.9:5070>\r\n";

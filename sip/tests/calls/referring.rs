@@ -150,6 +150,46 @@ fn wound_55_news_that_ends_on_100_fails_promptly() {
 }
 
 #[test]
+fn news_that_trails_one_outcome_is_not_that_of_the_next_refer() {
+    let (mut world, mut phone, id) = established("ref");
+    let first = refer(&mut world, id, true);
+    world.deliver(&phone.respond(&first, "202 Accepted", "", ""));
+    world.deliver(&notify(&mut phone, "active", "SIP/2.0 603 Decline\r\n"));
+    world.sent();
+    world.events();
+    let second = refer(&mut world, id, true);
+    world.deliver(&phone.respond(&second, "202 Accepted", "", ""));
+    world.events();
+    let trailing = phone.request_with(
+        "NOTIFY",
+        &format!(
+            "Event: refer;id={}\r\nSubscription-State: terminated\r\n",
+            text::cseq(&first)
+        ),
+        "SIP/2.0 603 Decline\r\n",
+    );
+    world.deliver(&trailing);
+    world.expect("200 NOTIFY");
+    world.expect_no_event();
+}
+
+#[test]
+fn a_refer_that_meets_the_last_news_of_the_one_before_is_told_to_come_back() {
+    let (mut world, mut phone, id) = established("in");
+    referred(&mut world, &mut phone, "Refer-To: <sip:a@203.0.113.1>\r\n");
+    world.events();
+    world
+        .act(|endpoint, now| endpoint.accept_refer(id, now))
+        .unwrap();
+    world
+        .act(|endpoint, now| endpoint.notify_refer(id, StatusCode::OK, now))
+        .unwrap();
+    world.sent();
+    referred(&mut world, &mut phone, "Refer-To: <sip:b@203.0.113.1>\r\n");
+    world.expect("500 REFER");
+}
+
+#[test]
 fn wound_55_news_that_trails_our_bye_is_answered_200_and_told() {
     let (mut world, mut phone, id) = established("ref");
     let sent = refer(&mut world, id, true);

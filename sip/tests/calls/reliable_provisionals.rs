@@ -117,6 +117,23 @@ fn a_prack_for_nothing_that_is_open_is_481_and_a_repeated_one_gets_its_200_again
 }
 
 #[test]
+fn a_prack_that_our_200_overtook_is_answered_200() {
+    let (mut world, mut phone, id) = offered("Require: 100rel");
+    world
+        .act(|endpoint, now| endpoint.ring(id, StatusCode::RINGING, None, &[], now))
+        .unwrap();
+    let ringing = world.expect("180 INVITE");
+    world
+        .act(|endpoint, now| endpoint.accept(id, sdp("answer"), &[], now))
+        .unwrap();
+    world.expect("200 INVITE");
+    phone.hear(&ringing);
+    let prack = prack(&mut phone, &ringing, "");
+    world.deliver(&prack);
+    world.expect("200 PRACK");
+}
+
+#[test]
 fn without_a_prack_the_call_is_refused_after_64_t1() {
     let (mut world, phone, id) = offered("Require: 100rel");
     progress(&mut world, id, None);

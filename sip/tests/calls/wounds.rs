@@ -387,3 +387,28 @@ fn wound_57_what_we_can_do_for_a_transfer_is_said_in_invite_and_answer() {
         );
     }
 }
+
+#[test]
+fn wound_06_a_call_whose_connection_is_gone_is_ended_by_a_new_one_to_its_contact() {
+    let mut world = World::new();
+    world.flow.transport = Transport::Tcp;
+    world.flow.remote = "203.0.113.9:49152".parse().unwrap();
+    let mut phone = Phone::new("w6");
+    world.deliver(&phone.invite());
+    world.expect("100 INVITE");
+    let id = world.incoming();
+    world
+        .act(|endpoint, now| endpoint.accept(id, sdp("answer"), &[], now))
+        .unwrap();
+    phone.hear(&world.expect("200 INVITE"));
+    world.deliver(&phone.ack());
+    world.events();
+    let flow = world.flow;
+    world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    let bye = world.next();
+    assert_eq!(bye.transport, Transport::Tcp);
+    assert_eq!(bye.to, "203.0.113.9:5070".parse().unwrap());
+}

@@ -430,6 +430,19 @@ fn an_invite_with_replaces_takes_the_far_ends_place_or_is_refused_without_harm()
 }
 
 #[test]
+fn a_call_that_waits_for_a_prack_is_refused_when_it_is_ended() {
+    let mut invite = request("INVITE", "");
+    invite.headers.push("Require", "100rel");
+    let mut call = Call::incoming(invites(1)[0], &invite, provision());
+    drain(&mut call);
+    call.hang_up(EndCause::Shutdown.into());
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [Output::Sip(_, SipCommand::Reject { .. })]
+    ));
+}
+
+#[test]
 fn wound_14_a_caller_that_insists_on_reliable_1xx_gets_our_offer_in_a_183() {
     let mut invite = request("INVITE", "");
     invite.headers.push("Require", "100rel");

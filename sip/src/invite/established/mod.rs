@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::{
     dialog::Dialog,
-    message::{Headers, Message, Method, StatusCode},
+    message::{Headers, Message, Method, Request, StatusCode},
     transaction::table::{ClientRole, TransactionId},
     ua_core::{
         Body, Core, EndCause, Event, ExtraHeaders, Misuse, account::Account, arrival::Arrival,
@@ -37,6 +37,8 @@ pub(crate) struct Established {
     pub(super) account: Option<Box<Account>>,
     /// Their 2xx that holds an offer, by transaction and CSeq: its ACK waits for the answer.
     owed_ack: Option<(TransactionId, u32)>,
+    /// A PRACK that may still come, by RSeq and the INVITE's CSeq: our 2xx did not wait for it.
+    prack: Option<(u32, u32)>,
     session: SessionClock,
     /// Their REFER.
     referred: Option<Referred>,
@@ -66,8 +68,14 @@ impl Peer {
 }
 
 impl Established {
-    pub(super) fn as_server(dialog: Dialog, peer: Peer, unacked: UnackedSuccess) -> Self {
+    pub(super) fn as_server(
+        dialog: Dialog,
+        peer: Peer,
+        unacked: UnackedSuccess,
+        prack: Option<(u32, u32)>,
+    ) -> Self {
         Self {
+            prack,
             unacked: Some(unacked),
             calling: false,
             ..Self::as_client(dialog, peer, None, None)
@@ -86,6 +94,7 @@ impl Established {
             peer,
             account,
             owed_ack,
+            prack: None,
             session: SessionClock::default(),
             referred: None,
             unacked: None,
@@ -93,6 +102,17 @@ impl Established {
             theirs: None,
             ours: None,
         }
+    }
+
+    /// Whether a PRACK is one that our 2xx overtook.
+    pub(super) fn takes_prack(&mut self, prack: &Request) -> bool {
+        let named = prack.headers.get("RAck").unwrap_or_default();
+        let is_named = |(rseq, cseq): &mut (u32, u32)| {
+            let mut parts = named.split_ascii_whitespace();
+            parts.next() == Some(rseq.to_string().as_str())
+                && parts.next() == Some(cseq.to_string().as_str())
+        };
+        self.prack.take_if(is_named).is_some()
     }
 
     // Our 2xx and its ACK.
@@ -163,6 +183,9 @@ impl Established {
         match timer {
             InviteTimer::RepeatSuccess { cseq } => self.repeat_success(core, place, cseq, now),
             InviteTimer::GlareOver { cseq } => self.on_glare_over(core, place, cseq, now),
+            InviteTimer::ReinviteDeadline { cseq } => {
+                self.on_reinvite_deadline(core, place, cseq, now);
+            }
             InviteTimer::AckDeadline { cseq } => {
                 return self.on_ack_deadline(core, place, cseq, now);
             }
@@ -279,6 +302,9 @@ impl Established {
     fn close_open_requests(&mut self, core: &mut Core, place: Place, now: Instant) {
         self.refuse_theirs(core, now);
         self.refuse_refer(core, place, now);
+        if let Some(transaction) = self.ours.take().and_then(|ours| ours.transaction()) {
+            core.forsake(transaction, now);
+        }
         if self.owed_ack.is_some() {
             let _ = self.confirm(core, place, None);
         }

@@ -89,8 +89,7 @@ impl Established {
             core.answer(&arrival, StatusCode::DECLINE, &[], now);
             return;
         }
-        let open = self.referred.as_ref();
-        if open.is_some_and(|referred| !matches!(referred.progress, Progress::Told)) {
+        if self.referred.is_some() {
             core.answer_come_back(&arrival, now);
             return;
         }

@@ -12,7 +12,10 @@ use crate::{
         success::{Purpose, UnackedSuccess},
     },
     message::{Method, Response, StatusCode},
-    transaction::table::{ClientRole, ServerInvite, TransactionId},
+    transaction::{
+        Failure,
+        table::{ClientRole, ServerInvite, TransactionId},
+    },
     ua_core::{
         Body, Core, EndCause, Event, ExtraHeaders, Misuse,
         account::{Account, authorization_in},
@@ -37,6 +40,13 @@ pub(super) struct Reinvite {
     cseq: u32,
     /// `None` while waiting after 491.
     transaction: Option<TransactionId>,
+}
+
+impl Reinvite {
+    /// What is out, unless it waits after 491.
+    pub(super) fn transaction(&self) -> Option<TransactionId> {
+        self.transaction
+    }
 }
 
 impl Established {
@@ -258,6 +268,10 @@ impl Established {
         ours.cseq = self.dialog.local_cseq();
         let role = ClientRole::Reinvite(place.id);
         ours.transaction = Some(core.invite(request, ours.cseq, flow, role, now));
+        // A 1xx ends the transaction's own patience; ours is as long.
+        let deadline = now + core.config.timers.timeout();
+        let timer = InviteTimer::ReinviteDeadline { cseq: ours.cseq };
+        core.arm(place.id, timer, deadline);
     }
 
     pub(in crate::invite) fn on_reinvite_response(
@@ -345,6 +359,45 @@ impl Established {
             core.identifiers.below(201)
         };
         Duration::from_millis(steps * 10)
+    }
+
+    /// Nobody answered a re-INVITE finally, although it was heard.
+    pub(super) fn on_reinvite_deadline(
+        &mut self,
+        core: &mut Core,
+        place: Place,
+        cseq: u32,
+        now: Instant,
+    ) {
+        let open = |ours: &mut Reinvite| ours.cseq == cseq && ours.transaction.is_some();
+        let Some(ours) = self.ours.take_if(open) else {
+            return;
+        };
+        if let Some(transaction) = ours.transaction {
+            core.forsake(transaction, now);
+        }
+        let (id, status) = (place.id, StatusCode::REQUEST_TIMEOUT);
+        core.emit(Event::ReofferRefused { id, status });
+    }
+
+    /// Our re-INVITE got no answer at all, which ends the dialog (RFC 3261 14.1). What could not be delivered
+    /// is only refused: the next may be.
+    pub(in crate::invite) fn on_reinvite_failure(
+        mut self: Box<Self>,
+        core: &mut Core,
+        place: Place,
+        failure: Failure,
+        now: Instant,
+    ) -> State {
+        match failure {
+            Failure::TimedOut => self.abandon(core, place, EndCause::NoAnswer, now),
+            Failure::TransportFailed => {
+                self.ours = None;
+                let (id, status) = (place.id, StatusCode::SERVICE_UNAVAILABLE);
+                core.emit(Event::ReofferRefused { id, status });
+                State::Established(self)
+            }
+        }
     }
 
     pub(in crate::invite) fn on_glare_over(

@@ -118,7 +118,9 @@ impl Established {
             self.dialog.refresh_from(&response.headers);
             let timer = SessionTimer::as_client(response, core.session_policy());
             self.run_session_timer(core, place, timer, now);
-        } else if status == StatusCode::SESSION_INTERVAL_TOO_SMALL {
+        } else if status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && self.asks_for_less_than(min_se(&response.headers))
+        {
             self.raise_session(min_se(&response.headers));
             self.refresh(core, place, now);
         } else if status == StatusCode::METHOD_NOT_ALLOWED || status == StatusCode::NOT_IMPLEMENTED
@@ -130,6 +132,13 @@ impl Established {
             return self.abandon(core, place, EndCause::Rejected(status), now);
         }
         State::Established(self)
+    }
+
+    /// Whether a 422 names more than we asked for; one that does not would come again.
+    fn asks_for_less_than(&self, wanted: Duration) -> bool {
+        self.session
+            .timer
+            .is_some_and(|timer| timer.interval < wanted)
     }
 
     /// A 422 to a refresh: the next asks for as much as it names.

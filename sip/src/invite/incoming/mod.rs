@@ -122,6 +122,7 @@ impl Incoming {
             | InviteTimer::RingLimit
             | InviteTimer::CancelDeadline
             | InviteTimer::GlareOver { .. }
+            | InviteTimer::ReinviteDeadline { .. }
             | InviteTimer::Silence { .. }
             | InviteTimer::FollowDeadline { .. }
             | InviteTimer::Session { .. } => {}
@@ -217,7 +218,9 @@ impl Incoming {
             (purpose, awaits_answer),
             now,
         );
-        let mut established = Established::as_server(self.dialog, self.peer, unacked);
+        let prack = self.reliable.unacknowledged_rseq();
+        let prack = prack.map(|rseq| (rseq, self.pending.cseq));
+        let mut established = Established::as_server(self.dialog, self.peer, unacked, prack);
         established.run_session_timer(core, place, self.pending.session, now);
         State::Established(Box::new(established))
     }

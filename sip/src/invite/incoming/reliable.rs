@@ -84,6 +84,11 @@ impl ReliableProvisionals {
         unacknowledged.is_some_and(|sent| sent.has_description)
     }
 
+    /// The RSeq whose PRACK is still to come.
+    pub(super) fn unacknowledged_rseq(&self) -> Option<u32> {
+        self.unacknowledged.as_ref().map(|sent| sent.rseq)
+    }
+
     pub(super) fn waits_for(&self, rseq: u32) -> bool {
         let unacknowledged = self.unacknowledged.as_ref();
         unacknowledged.is_some_and(|sent| sent.rseq == rseq)

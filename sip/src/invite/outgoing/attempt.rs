@@ -193,6 +193,10 @@ impl Attempt {
     /// left out, since a redirecting server shall not write our headers.
     pub(super) fn follow(&mut self, mut target: Uri, flows: Vec<Flow>) {
         self.visited.push(target.clone());
+        if target.host() != self.call.target.host() {
+            // Our password is for who we were told to call, not for whoever they name.
+            self.account = None;
+        }
         if let Some(sip) = target.sip_mut() {
             sip.headers = None;
             sip.parameters.remove("method");

@@ -205,6 +205,7 @@ impl Outgoing {
             | InviteTimer::RepeatSuccess { .. }
             | InviteTimer::AckDeadline { .. }
             | InviteTimer::GlareOver { .. }
+            | InviteTimer::ReinviteDeadline { .. }
             | InviteTimer::Session { .. } => State::Outgoing(self),
         }
     }
@@ -434,6 +435,12 @@ impl Outgoing {
             return;
         };
         if self.heard_at.is_some() || self.cancelling != Cancelling::No {
+            return;
+        }
+        let used = core.clients.get(transaction).map(|client| client.flow);
+        if used.is_some_and(|used| self.attempt.fall_back_to_datagrams(used)) {
+            core.forsake(transaction, now);
+            self.send(core, place, now);
             return;
         }
         self.flow_failed(core, *place, FlowFailure::Silent);
