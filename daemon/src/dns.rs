@@ -32,7 +32,7 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(60);
 
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
-#[error("the system's resolver configuration cannot be used")]
+#[error("the DNS resolver cannot be used")]
 pub struct DnsUnavailable(#[source] NetError);
 
 /// A resolver. Cheap to share by reference; asking takes `&self`.
@@ -46,7 +46,8 @@ impl Dns {
     /// within a tokio runtime. The system's `hosts` file goes before either.
     ///
     /// # Errors
-    /// When the system's configuration cannot be read.
+    /// When no resolver can be built. A system without a configuration is not one: it has a resolver that finds nothing
+    /// in DNS, and a warning says so.
     pub fn new(servers: Option<Vec<SocketAddr>>) -> Result<Self, DnsUnavailable> {
         let mut builder = match servers {
             Some(servers) => {
@@ -54,7 +55,12 @@ impl Dns {
                 let config = ResolverConfig::from_parts(None, Vec::new(), servers);
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
-            None => TokioResolver::builder_tokio().map_err(DnsUnavailable)?,
+            // Literal addresses and the hosts file need no server: a host without one can still take calls.
+            None => TokioResolver::builder_tokio().unwrap_or_else(|error| {
+                tracing::warn!(error = %error, "no DNS server is configured on this host; names in DNS are not found");
+                let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }),
         };
         set_bounds(builder.options_mut());
         let resolver = builder.build().map_err(DnsUnavailable)?;

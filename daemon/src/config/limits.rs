@@ -163,15 +163,16 @@ pub(super) fn read_control(
         // A protection that was asked for and is not built must not be believed in.
         match &tokens {
             Some(tokens) if listen.ip().is_loopback() => {
-                let what = "tokens are not built yet; whoever reaches control.listen may look at live calls";
+                let what = "tokens are not built yet; whoever reaches control.listen may look at calls, place and end them";
                 findings.warnings.push(tokens.finding(what));
             }
             Some(tokens) => findings.mistakes.push(tokens.finding(format!(
                 "tokens are not built yet, so {listen} would be open to everybody; listen on 127.0.0.1"
             ))),
             None if listen.ip().is_loopback() => {}
-            None => findings.warnings.push(item.finding(format!(
-                "{listen} shows live calls with their numbers to whoever reaches it; listen on 127.0.0.1"
+            None => findings.mistakes.push(item.finding(format!(
+                "whoever reaches {listen} could look at calls, place them at your cost and end them; \
+                 listen on 127.0.0.1"
             ))),
         }
     }

@@ -406,6 +406,10 @@ fn a_protection_that_is_not_built_is_refused_when_it_is_demanded() {
         &format!("[control]\nlisten = \"10.0.0.1:8060\"\n{tokens}\n"),
         "open to everybody",
     );
+    assert_mistake(
+        "[control]\nlisten = \"10.0.0.1:8060\"\n",
+        "place them at your cost",
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use offhook_session::agent_session::{CallId, EndReason};
+use offhook_session::call::admission::Refusal;
 use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::is_settable_header;
@@ -226,6 +227,7 @@ fn status_of(error: &NotPlaced) -> StatusCode {
         | NotPlaced::WhichTrunk
         | NotPlaced::UnknownAgent(_)
         | NotPlaced::BadAddress(_) => StatusCode::BAD_REQUEST,
+        NotPlaced::Refused(Refusal::NumberNotAllowed) => StatusCode::FORBIDDEN,
         NotPlaced::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -113,6 +113,7 @@ impl Signalling {
         let wanted = outbound.address.host.ip();
         self.transports
             .local_addresses()
+            .filter(|(transport, _)| outbound.transport.is_none_or(|wanted| wanted == *transport))
             .find(|(_, local)| wanted.is_none_or(|ip| ip.is_ipv4() == local.is_ipv4()))
             .map(|(transport, local)| Flow {
                 transport,
@@ -174,10 +175,21 @@ impl Signalling {
     /// Looks for the way to the first of `contacts` that has an address of its own; a number is for the
     /// trunk.
     pub(super) fn follow(&mut self, id: &CallId, invite: InviteId, contacts: &[Uri]) {
-        let trunk = self.calls.get(id).map(|live| live.trunk.clone());
-        let outbound = trunk.and_then(|trunk| self.outbound_of(&trunk).cloned());
-        let Some(target) = contacts.first().cloned() else {
-            return;
+        let Some(trunk) = self.calls.get(id).map(|live| live.trunk.clone()) else {
+            return self.give_up(invite);
+        };
+        let outbound = self.outbound_of(&trunk).cloned();
+        // Whoever was called may not send us where we may not call.
+        let now = Instant::now();
+        let allowed = contacts.iter().find(|contact| {
+            let number = user_or_host(contact);
+            self.admission
+                .admit_onward(trunk.as_str(), &number, now)
+                .is_ok()
+        });
+        let Some(target) = allowed.cloned() else {
+            tracing::info!("a redirection leads nowhere that may be called");
+            return self.give_up(invite);
         };
         let (uri, wanted) = match (&target, outbound) {
             (Uri::Sip(sip), _) => (sip.clone(), None),
@@ -216,7 +228,10 @@ impl Signalling {
             return self.refuse_succession(id, StatusCode::DECLINE);
         };
         let number = user_or_host(&succession.target);
-        if let Err(refusal) = self.admit_successor(&trunk_name, &number, Instant::now()) {
+        let onward = self
+            .admission
+            .admit_onward(trunk_name.as_str(), &number, Instant::now());
+        if let Err(refusal) = onward {
             tracing::info!(reason = refusal.as_str(), "a REFER is refused");
             return self.refuse_succession(id, StatusCode::DECLINE);
         }

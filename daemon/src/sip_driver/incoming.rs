@@ -135,19 +135,6 @@ impl Signalling {
         }
     }
 
-    /// Whether a call's far end may send us to `number`. It takes no further place, since the call has one;
-    /// but it counts as a call of ours where those are counted.
-    pub(super) fn admit_successor(
-        &mut self,
-        trunk: &TrunkName,
-        number: &str,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        self.admission.admit_outbound(trunk.as_str(), number, now)?;
-        self.admission.release(Direction::Outbound, trunk.as_str());
-        Ok(())
-    }
-
     /// A bound RTP socket for a call that was admitted.
     fn bind_audio(
         &mut self,

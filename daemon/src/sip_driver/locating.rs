@@ -45,17 +45,15 @@ impl Signalling {
         let transports: LocateTransports =
             listening.iter().map(|(transport, _)| *transport).collect();
         let Some(families) = families(&listening) else {
-            self.located(Located {
-                errand,
-                targets: Err(NotFound::NoTransport),
-            });
+            let targets = Err(NotFound::NoTransport);
+            self.unsaid.push_back(Located { errand, targets });
             return;
         };
         let mut locate = Locate::new(uri, wanted, transports, families, self.random.next_u64());
         if locate.poll_query().is_none()
             && let Some(targets) = locate.poll_outcome()
         {
-            self.located(Located { errand, targets });
+            self.unsaid.push_back(Located { errand, targets });
             return;
         }
         // Asked and not answered, a question stays with its owner; DNS takes over from the beginning.
@@ -83,8 +81,12 @@ impl Signalling {
                 .map(|(_, local)| local);
             let Some(local) = local else { continue };
             if target.transport == Transport::Tls {
-                self.transports
-                    .expect_name(target.address, target.server_name.to_string());
+                let name = match target.server_name.ip() {
+                    // In a certificate an IPv6 address has no brackets.
+                    Some(ip) => ip.to_string(),
+                    None => target.server_name.to_string(),
+                };
+                self.transports.expect_name(target.address, name);
             }
             flows.push(Flow {
                 transport: target.transport,

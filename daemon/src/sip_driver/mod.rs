@@ -34,7 +34,7 @@ mod receiving;
 pub(crate) mod transports;
 mod trunks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -133,6 +133,8 @@ pub(crate) struct Signalling {
     /// Who resolves names.
     dns: Arc<Dns>,
     located: mpsc::Receiver<Located>,
+    /// Ways that were known without asking, to be gone when the turn is through.
+    unsaid: VecDeque<Located>,
     located_sender: mpsc::Sender<Located>,
     /// Targets that failed lately.
     blacklist: Blacklist,
@@ -157,6 +159,8 @@ pub(crate) struct Signalling {
     /// When the endpoint's figures are published again.
     next_count: Instant,
     drain: Option<Drain>,
+    /// How long the end of a drain waits for CANCELs and registrars, once no call is left.
+    last_words_until: Option<Instant>,
     /// When a far end last hung up.
     last_bye: Option<Instant>,
 }
@@ -195,6 +199,7 @@ impl Signalling {
             random: parts.random,
             dns: Arc::new(parts.dns),
             located,
+            unsaid: VecDeque::new(),
             located_sender,
             blacklist: Blacklist::new(BlacklistConfig::default()),
             trunks: Trunks::default(),
@@ -213,6 +218,7 @@ impl Signalling {
             heartbeat: parts.heartbeat,
             next_count: now,
             drain: None,
+            last_words_until: None,
             last_bye: None,
         }
     }
@@ -251,6 +257,9 @@ impl Signalling {
             self.carry_on();
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
+            if self.drain.is_some() && self.calls.is_empty() && self.last_words_until.is_none() {
+                self.last_words_until = Some(now + LAST_REPETITIONS);
+            }
             self.heartbeat.beat(now);
             self.pressure.rests(Instant::now());
             if now >= self.next_count {
@@ -271,6 +280,7 @@ impl Signalling {
             self.trunks.next_at(),
             self.ringing.first().map(|(at, _)| *at),
             self.drain.and(self.repetitions_end()),
+            self.last_words_until,
         ]
         .into_iter()
         .flatten()
@@ -300,7 +310,14 @@ impl Signalling {
 
     /// Carries out everything the endpoint and the calls want done, until nothing is left.
     fn carry_on(&mut self) {
-        while let Some(output) = self.endpoint.poll_output() {
+        loop {
+            let Some(output) = self.endpoint.poll_output() else {
+                let Some(located) = self.unsaid.pop_front() else {
+                    return;
+                };
+                self.located(located);
+                continue;
+            };
             match output {
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 Output::Event(Event::Incoming {
@@ -370,7 +387,6 @@ impl Signalling {
             Errand::Register(trunk) => self.register(&trunk, flows),
             Errand::Probe(trunk) => self.probe(&trunk, flows),
         }
-        self.carry_on();
     }
 
     fn handle_session(&mut self, call: &CallId, notice: SessionNotice) {
@@ -413,6 +429,11 @@ impl Signalling {
             }
             CallControl::Hold(hold) => done = live.call.hold(hold),
             CallControl::Transfer(plan, watcher) => {
+                if live.transfer_watcher.is_some() {
+                    // One at a time: this one's queue closes without a word, which says that it is impossible.
+                    done = false;
+                    return;
+                }
                 live.transfer_watcher = Some(watcher);
                 live.call.transfer(plan);
             }
@@ -500,7 +521,11 @@ impl Signalling {
             && now < drain.deadline
             && self.repetitions_end().is_some_and(|end| now < end)
             && self.endpoint.statistics().transactions > 0;
-        self.calls.is_empty() && !awaits_repetitions
+        // What was given up still has its CANCEL and its registrar's answer to come.
+        let left = self.endpoint.statistics();
+        let last_words = (left.invites > 0 || left.registrations > 0)
+            && self.last_words_until.is_none_or(|until| now < until);
+        self.calls.is_empty() && !awaits_repetitions && !last_words
     }
 
     fn repetitions_end(&self) -> Option<Instant> {

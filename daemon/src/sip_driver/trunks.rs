@@ -112,6 +112,9 @@ impl Signalling {
 
     /// The way to a trunk's registrar is known, or is not.
     pub(super) fn register(&mut self, name: &TrunkName, flows: Result<Vec<Flow>, NotFound>) {
+        if self.drain.is_some() {
+            return;
+        }
         let now = Instant::now();
         let Some(outbound) = self.outbound_of(name).cloned() else {
             return;

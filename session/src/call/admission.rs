@@ -131,6 +131,24 @@ impl Admission {
         self.take(Direction::Inbound, trunk, now)
     }
 
+    /// Whether a call that has its place may be sent on to `number` by `trunk`: by a redirection, or because
+    /// its far end asks for it. It takes no further place, and one call more of what may begin.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    pub fn admit_onward(&mut self, trunk: &str, number: &str, now: Instant) -> Result<(), Refusal> {
+        self.is_open()?;
+        let share = self.trunks.get(trunk);
+        if share.is_some_and(|share| !share.allows(number)) {
+            return Err(Refusal::NumberNotAllowed);
+        }
+        if !self.outbound_rate.has(now) {
+            return Err(Refusal::RateAtCap);
+        }
+        self.outbound_rate.take(now);
+        Ok(())
+    }
+
     /// Admits a call to `number` by `trunk`, or says why not. Each admitted call must be
     /// [released](Self::release) once.
     ///

@@ -256,7 +256,10 @@ impl Call {
             }
             Event::Reoffer { request, .. } => self.reoffered(invite, &request),
             Event::ReofferConfirmed { ack, .. } => self.reoffer_confirmed(&ack),
-            Event::ReofferCancelled { .. } => self.open_offer = None,
+            Event::ReofferCancelled { .. } => {
+                let in_answer = |open: &mut OpenOffer| matches!(open, OpenOffer::InAnswer(_));
+                self.open_offer.take_if(in_answer);
+            }
             Event::ReofferAnswered { response, .. } => self.reoffer_answered(&response),
             Event::ReofferRefused { .. } => self.reoffer_refused(),
             Event::RefreshDue { .. } => self.refresh(invite),
@@ -391,7 +394,9 @@ impl Call {
                 let offer = self.description.offer();
                 let body = session_description(offer.body.clone());
                 self.sip(invite, SipCommand::AcceptReoffer(body));
-                if matches!(self.state, State::Talking) {
+                // Ours that waits after a glare is sent again, and its answer read then.
+                let waits = matches!(self.open_offer, Some(OpenOffer::InReinvite { .. }));
+                if matches!(self.state, State::Talking) && !waits {
                     self.open_offer = Some(OpenOffer::InAnswer(offer));
                 }
                 return;
@@ -413,7 +418,8 @@ impl Call {
     /// The ACK to our answer of a re-INVITE: it answers our offer, where we made one. An answer that
     /// cannot be used leaves the media as it was; the far end wanted the change, not we.
     fn reoffer_confirmed(&mut self, ack: &Request) {
-        let Some(OpenOffer::InAnswer(offer)) = self.open_offer.take() else {
+        let in_answer = |open: &mut OpenOffer| matches!(open, OpenOffer::InAnswer(_));
+        let Some(OpenOffer::InAnswer(offer)) = self.open_offer.take_if(in_answer) else {
             return;
         };
         self.take_answer(&offer, description_in(ack));

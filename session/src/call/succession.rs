@@ -68,8 +68,12 @@ impl Call {
     /// Nobody is to be called as [`Output::Succeed`] asked.
     pub fn succession_refused(&mut self, status: StatusCode) {
         self.successor = None;
-        if let Some(first) = self.invite {
-            self.sip(first, SipCommand::RejectRefer(status));
+        match self.invite {
+            Some(first) => self.sip(first, SipCommand::RejectRefer(status)),
+            // It has left already: nobody is there any more.
+            None => {
+                self.dialog_is_over(EndReason::with_status(EndCause::Rejected, status.as_u16()))
+            }
         }
     }
 
@@ -115,6 +119,8 @@ impl Call {
         };
         self.description = successor.description;
         self.open_offer = None;
+        // Where the one before was being sent concerns nobody any more.
+        self.transfer_cut_short();
         let first = self.invite.replace(invite);
         self.renegotiate(agreed);
         if let Some(first) = first {
@@ -168,6 +174,8 @@ impl Call {
         self.open_offer = None;
         let body = session_description(agreed.body.clone());
         self.sip(invite, SipCommand::Accept(Some(body)));
+        // Where the one before was being sent concerns nobody any more.
+        self.transfer_cut_short();
         let first = self.invite.replace(invite);
         self.renegotiate(agreed);
         if let Some(first) = first {
