@@ -6,7 +6,7 @@ use offhook_tests::daemon::{Daemon, DaemonSetup};
 use offhook_tests::sipp::SippEcho;
 
 /// Most calls a second that can be asked for: there are ports for so many, which rest for a second after each call.
-pub(crate) const CAP: u64 = 4_000;
+pub(crate) const CAP: u64 = 6_000;
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +38,13 @@ impl PeerKind {
 }
 
 impl Peer {
-    /// Starts it fresh. Offhook takes so many calls a second, and half as many at once.
+    /// Starts it fresh. Offhook takes so many calls a second, and a quarter as many at once.
     pub(crate) fn start(kind: PeerKind, calls_per_second: u64) -> Result<Self, String> {
         Ok(match kind {
             PeerKind::Sipp => Self::Sipp(SippEcho::start()?),
             PeerKind::Offhook => {
                 let setup = DaemonSetup {
-                    calls: (calls_per_second / 2).max(100) as u16,
+                    calls: (calls_per_second / 4).max(100) as u16,
                     calls_per_second: calls_per_second as u32,
                     codecs: vec!["pcmu"],
                     log: "warn",

@@ -21,7 +21,16 @@ pub(super) fn highest_rate(
     println!("{}", row_head());
     let mut highest: Option<(u64, PhaseReport)> = None;
     let mut try_rate = |rate: u64| -> Result<bool, String> {
-        let report = Peer::start(kind, above(rate))?.take(&[options.step(rate)], HOLD)?;
+        let mut peer = match Peer::start(kind, above(rate)) {
+            Ok(peer) => peer,
+            // Others may have the ports that so many calls want.
+            Err(why) if rate > FIRST => {
+                println!("{:<9} {rate:>7} left out: {why}", kind.name());
+                return Ok(false);
+            }
+            Err(why) => return Err(why),
+        };
+        let report = peer.take(&[options.step(rate)], HOLD)?;
         println!("{}", row(kind.name(), &report));
         let went_well = went_well(&report);
         if went_well {
