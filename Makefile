@@ -1,6 +1,6 @@
 # The commands of this project. `make run` and `make test` work on a fresh Debian machine with Rust.
 
-.PHONY: run build test interop bench load audit require-build require-speech require-test
+.PHONY: run build dist test interop voicemail fuzz bench load audit require-build require-speech require-test require-kamailio
 
 # Where rustup puts its programs, for shells that were opened before it was installed. In front, since Debian's own
 # Rust, where it is there too, is too old.
@@ -17,8 +17,12 @@ run: build require-speech
 build: require-build
 	cargo build --release --locked --package offhook
 
+# What is installed on a telephony host, with link-time optimisation: target/dist/offhook.
+dist: require-build
+	cargo build --profile dist --locked --package offhook
+
 # Formatting, lints, documentation, the systemd unit, and every test.
-test: require-build require-test
+test: require-build require-test require-kamailio
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
@@ -31,15 +35,24 @@ interop: require-build
 	cargo build --workspace --bins --locked
 	OFFHOOK_INTEROP=1 cargo test --package offhook-tests --test sipvicious --locked -- --nocapture
 
+# Who answered, on all synthetic callees and not only every third: prints the matrices of docs/voicemail.md.
+voicemail: require-build require-test
+	cargo build --workspace --bins --locked
+	OFFHOOK_VOICEMAIL=all cargo test --package offhook-tests --test voicemail --locked -- --nocapture
+
+# Hostile bytes for each parser, a minute each (FUZZ_SECONDS), by libFuzzer; installs cargo-fuzz into target/tools.
+fuzz: require-build
+	deploy/fuzz
+
 # What a call costs, beside two floors, in one run on one machine: takes some minutes and a quiet machine.
 bench: require-build require-test
-	cargo build --release --workspace --bins --locked
-	cargo run --quiet --release --locked --package offhook-tests --bin bench -- $(ARGS)
+	cargo build --profile dist --workspace --bins --examples --locked
+	cargo run --quiet --profile dist --locked --package offhook-tests --bin bench -- $(ARGS)
 
 # SIPp's own caller at 1,000 calls a second, 10,000 in all; ARGS="CALLS CALLS_PER_SECOND" for others.
 load: require-build require-test
-	cargo build --release --workspace --bins --locked
-	cargo run --quiet --release --locked --package offhook-tests --bin sipp_load -- $(ARGS)
+	cargo build --profile dist --workspace --bins --locked
+	cargo run --quiet --profile dist --locked --package offhook-tests --bin sipp_load -- $(ARGS)
 
 # Dependencies: bans, licences, sources. Needs the network and cargo-deny.
 audit:
@@ -57,4 +70,10 @@ require-speech:
 
 require-test:
 	@deploy/require_packages "needed by the tests" required \
-		sip-tester:sipp baresip-core:baresip sox:sox libflite1 libpocketsphinx3 pocketsphinx-en-us
+		sip-tester:sipp baresip-core:baresip sox:sox libflite1 libpocketsphinx3 pocketsphinx-en-us \
+		flite:flite espeak-ng:espeak-ng festival:text2wave festvox-kdlpc16k festvox-us-slt-hts ffmpeg:ffmpeg opus-tools:opusdec tshark:tshark
+
+require-kamailio:
+	@deploy/require_packages "needed by the proxy between the nodes of tests" required \
+		"libssl3|libssl3t64"
+	@deploy/unpack_packages "the proxy between the nodes of tests" target/kamailio kamailio kamailio-tls-modules

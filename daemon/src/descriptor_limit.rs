@@ -2,10 +2,11 @@
 
 use std::io;
 
-/// A call has a socket for RTP, and a file when it is recorded.
-const DESCRIPTORS_A_CALL: u64 = 2;
-/// For listeners, logs, pipes to the speech worker, epoll and files being read.
-const DESCRIPTORS_BESIDE_CALLS: u64 = 256;
+/// A call has a socket for RTP, one for RTCP where the far end does not take both on one port, a file when it is
+/// recorded, and one when its caller leaves a message.
+const DESCRIPTORS_A_CALL: u64 = 4;
+/// For listeners, logs, pipes to the speech worker, webhooks, epoll and files being read.
+const DESCRIPTORS_BESIDE_CALLS: u64 = 320;
 
 /// Raises the limit as far as the hard limit lets it.
 ///
@@ -49,10 +50,10 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_too_small_is_told_with_what_is_needed() {
-        assert_eq!(shortage(4096, 1000), None);
-        let told = shortage(1024, 1000).unwrap();
-        assert!(told.contains("enough for 384 calls"), "{told}");
-        assert!(told.contains("LimitNOFILE=2256"), "{told}");
+        assert_eq!(shortage(4_320, 1_000), None);
+        let told = shortage(1_024, 1_000).unwrap();
+        assert!(told.contains("enough for 176 calls"), "{told}");
+        assert!(told.contains("LimitNOFILE=4320"), "{told}");
     }
 
     #[test]

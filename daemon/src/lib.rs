@@ -4,6 +4,10 @@
 //! [`service`] the daemon that results; [`sip_driver`] and [`media_driver`] own the sockets of calls,
 //! [`dns`] asks where names lead, [`control`] the HTTP listener, [`telemetry`] what leaves for operators.
 
+pub mod asset;
+pub mod audio_file;
+pub mod captures;
+mod colleagues;
 pub mod command;
 pub mod config;
 pub mod control;
@@ -23,3 +27,5 @@ mod tcp;
 pub mod telemetry;
 pub mod tls;
 mod udp;
+pub mod voicemail;
+pub mod webhooks;

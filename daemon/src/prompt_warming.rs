@@ -1,4 +1,4 @@
-//! A flow's fixed texts, synthesised before the first caller wants them.
+//! Agents' fixed texts, synthesised before the first caller wants them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use offhook_session::agent_session::{PromptCache, Providers};
 use offhook_session::provider::{ProviderError, TextToSpeech};
 
-use crate::config::{AgentKind, Config};
+use crate::config::{AgentKind, Config, Voicemail};
 
-/// Has the fixed texts of every flow synthesised, one after the other, so that they never hold up a call
+/// Has the fixed texts of every agent synthesised, one after the other, so that they never hold up a call
 /// by more than one of them. A voice that is not there is named now, not by the first caller.
 pub(crate) async fn warm_prompts(config: Arc<Config>, providers: Providers) {
     let Some(voice) = &providers.voice else {
@@ -17,10 +17,17 @@ pub(crate) async fn warm_prompts(config: Arc<Config>, providers: Providers) {
     let codecs = config.media.codecs.iter();
     let rates: BTreeSet<u32> = codecs.map(|codec| codec.sample_rate_hz()).collect();
     for (name, agent) in &config.agents {
-        let AgentKind::Flow { flow, .. } = &agent.kind else {
+        let mut texts: Vec<&str> = agent.spoken_consent().into_iter().collect();
+        let voicemail = agent.voicemail.as_ref();
+        texts.extend(voicemail.and_then(Voicemail::spoken_message));
+        match &agent.kind {
+            AgentKind::Flow { flow, .. } => texts.extend(flow.fixed_texts()),
+            AgentKind::Echo { .. } | AgentKind::Play { .. } => {}
+        }
+        if texts.is_empty() {
             continue;
-        };
-        let warming = Warming::of(&flow.fixed_texts(), &rates, voice, &providers.prompts).await;
+        }
+        let warming = Warming::of(&texts, &rates, voice, &providers.prompts).await;
         match warming.first_failure {
             Some(error) => tracing::warn!(
                 agent = %name,

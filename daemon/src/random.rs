@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 
+use ring::rand::{SecureRandom, SystemRandom};
+
 /// A generator seeded by the kernel once; the numbers it gives name calls, sources and sequences. Not
 /// for keys.
 #[derive(Clone, Debug)]
@@ -30,6 +32,15 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// Random bytes for keys, the kernel's own.
+pub(crate) fn for_keys<const LENGTH: usize, const KEYS: usize>() -> [[u8; LENGTH]; KEYS] {
+    let mut bytes = [[0; LENGTH]; KEYS];
+    SystemRandom::new()
+        .fill(bytes.as_flattened_mut())
+        .expect("a kernel that has started has random bytes");
+    bytes
 }
 
 #[cfg(test)]

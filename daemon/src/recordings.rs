@@ -1,18 +1,29 @@
-//! Recordings: from the ring of a leg's tap to a WAV file, off the media threads.
+//! Recordings of calls, and messages that callers leave: from the ring of a leg's tap to a WAV file, off the media
+//! threads.
 //!
 //! One thread serves every recording: it wakes a few times a second, takes what the rings hold and
-//! writes it. A recording whose file fails is ended and reported; the call goes on.
+//! writes it. Each second of audio the file is made readable as far as it goes, so that the end of the
+//! process, however sudden, costs what a ring holds and a second: 1.2 s, unless the disk hesitates.
+//!
+//! A recording whose file cannot be written, or is not there any more, is ended and reported once; the
+//! call goes on.
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use offhook_media::recorder::StereoRecorder;
+use metrics::counter;
+use offhook_media::recorder::WavRecorder;
 use offhook_session::agent_session::CallId;
+use offhook_session::provider::{Messages, NewMessage};
+use tokio::sync::oneshot;
+
+use crate::telemetry::metrics::{RECORDINGS_BEGUN, RECORDINGS_FAILED};
 
 /// How often rings are emptied.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -34,6 +45,8 @@ pub struct Recordings {
 /// What the writer thread is told.
 enum Work {
     Begin(Recording),
+    /// Remove a message that is whole.
+    Discard(PathBuf),
     /// Write what is left and end.
     Finish,
 }
@@ -41,16 +54,62 @@ enum Work {
 struct Recording {
     call: CallId,
     path: PathBuf,
+    kind: Kind,
     sample_rate_hz: u32,
     ring: rtrb::Consumer<i16>,
+}
+
+/// What a file holds.
+enum Kind {
+    /// Both sides of a call.
+    Call,
+    /// What a caller says who leaves a message; who hears how long it is.
+    Message(oneshot::Sender<Duration>),
+}
+
+impl Kind {
+    /// Tells who waits for it how long the file is, that is whole now.
+    fn report_whole(self, samples: u32, sample_rate_hz: u32) {
+        match self {
+            Self::Call => {}
+            Self::Message(tell) => {
+                let micros = u64::from(samples) * 1_000_000 / u64::from(sample_rate_hz.max(1));
+                // They may have gone: the daemon ends.
+                let _ = tell.send(Duration::from_micros(micros));
+            }
+        }
+    }
 }
 
 /// A recording that is being written.
 struct Open {
     call: CallId,
     path: PathBuf,
-    file: StereoRecorder<BufWriter<File>>,
+    kind: Kind,
+    sample_rate_hz: u32,
+    file: WavRecorder<BufWriter<Arc<File>>>,
+    /// The same file, to ask how it is.
+    on_disk: Arc<File>,
     ring: rtrb::Consumer<i16>,
+}
+
+/// Why a recording ended before its call.
+#[derive(Debug, thiserror::Error)]
+enum EndedEarly {
+    #[error(transparent)]
+    Write(#[from] hound::Error),
+    #[error("somebody removed its file")]
+    Removed,
+}
+
+impl EndedEarly {
+    /// As the metric has it.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Write(_) => "write",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 impl Recordings {
@@ -97,17 +156,61 @@ impl Recordings {
     #[must_use]
     pub fn begin(&self, call: &CallId, sample_rate_hz: u32) -> Option<rtrb::Producer<i16>> {
         let (producer, ring) = rtrb::RingBuffer::new(2 * sample_rate_hz as usize * RING_SECONDS);
-        let recording = Recording {
+        self.queue(Recording {
             call: call.clone(),
             path: self.path_of(call),
+            kind: Kind::Call,
+            sample_rate_hz,
+            ring,
+        })
+        .then_some(producer)
+    }
+
+    /// `false`, with a warning, when too many recordings begin at once.
+    fn queue(&self, recording: Recording) -> bool {
+        let call = recording.call.clone();
+        let is_queued = self.work.try_send(Work::Begin(recording)).is_ok();
+        if !is_queued {
+            failed("queue");
+            tracing::warn!(call_id = %call, "too many recordings begin at once; one is left out");
+        }
+        is_queued
+    }
+}
+
+impl Recordings {
+    /// Where a call's next message of that name goes: one before it is nobody's to write over.
+    fn unused(&self, call: &CallId, name: &str) -> PathBuf {
+        let first = self.folder.join(format!("{call}-{name}.wav"));
+        let further = (2..1_000).map(|n| self.folder.join(format!("{call}-{name}-{n}.wav")));
+        let mut files = std::iter::once(first.clone()).chain(further);
+        files.find(|file| !file.exists()).unwrap_or(first)
+    }
+}
+
+impl Messages for Recordings {
+    fn begin(&self, call: &CallId, name: &str, sample_rate_hz: u32) -> Option<NewMessage> {
+        let (producer, ring) = rtrb::RingBuffer::new(sample_rate_hz as usize * RING_SECONDS);
+        let (tell, written) = oneshot::channel();
+        let file = self.unused(call, name);
+        let recording = Recording {
+            call: call.clone(),
+            path: file.clone(),
+            kind: Kind::Message(tell),
             sample_rate_hz,
             ring,
         };
-        if self.work.try_send(Work::Begin(recording)).is_err() {
-            tracing::warn!(call_id = %call, "too many recordings begin at once; this call is not recorded");
-            return None;
+        self.queue(recording).then_some(NewMessage {
+            ring: producer,
+            file,
+            written,
+        })
+    }
+
+    fn discard(&self, file: &Path) {
+        if self.work.try_send(Work::Discard(file.to_owned())).is_err() {
+            tracing::warn!(path = %file.display(), "a message in which nothing was said is left where it is");
         }
-        Some(producer)
     }
 }
 
@@ -119,6 +222,12 @@ fn write_all(work: &Receiver<Work>) {
         match work.recv_deadline(next_round) {
             Ok(Work::Begin(recording)) => {
                 open.extend(begin(recording));
+                continue;
+            }
+            Ok(Work::Discard(path)) => {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    tracing::warn!(path = %path.display(), %error, "a message in which nothing was said is left where it is");
+                }
                 continue;
             }
             Ok(Work::Finish) => deadline = Some(Instant::now() + LAST_WORDS),
@@ -137,19 +246,34 @@ fn begin(recording: Recording) -> Option<Open> {
     let Recording {
         call,
         path,
+        kind,
         sample_rate_hz,
         ring,
     } = recording;
-    let file =
-        create(&path).and_then(|file| StereoRecorder::new(BufWriter::new(file), sample_rate_hz));
-    match file {
-        Ok(file) => Some(Open {
-            call,
-            path,
-            file,
-            ring,
-        }),
+    let created = create(&path).and_then(|file| {
+        let on_disk = Arc::new(file);
+        let writer = BufWriter::new(Arc::clone(&on_disk));
+        let file = match kind {
+            Kind::Call => WavRecorder::stereo(writer, sample_rate_hz)?,
+            Kind::Message(_) => WavRecorder::mono(writer, sample_rate_hz)?,
+        };
+        Ok((file, on_disk))
+    });
+    match created {
+        Ok((file, on_disk)) => {
+            counter!(RECORDINGS_BEGUN).increment(1);
+            Some(Open {
+                call,
+                path,
+                kind,
+                sample_rate_hz,
+                file,
+                on_disk,
+                ring,
+            })
+        }
         Err(error) => {
+            failed("create");
             tracing::error!(call_id = %call, path = %path.display(), %error, "a recording could not be begun");
             None
         }
@@ -161,6 +285,16 @@ fn create(path: &Path) -> Result<File, hound::Error> {
         std::fs::create_dir_all(folder)?;
     }
     Ok(File::create(path)?)
+}
+
+/// A recording is not what it should be, for a `reason` of [`RECORDINGS_FAILED`].
+pub(crate) fn failed(reason: &'static str) {
+    counter!(RECORDINGS_FAILED, "reason" => reason).increment(1);
+}
+
+/// Whether a file still has a name: what is written to one that has none is lost when it is closed.
+fn is_there(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 /// Writes what the ring holds; ends the file when the leg is gone and everything is written.
@@ -177,17 +311,24 @@ fn advance(mut open: Open) -> Option<Open> {
         }
         Err(_) => Ok(()),
     };
-    let result = written.and_then(|()| {
-        if ended {
-            open.file.finish().map(|()| None)
+    let samples = open.file.samples_per_channel();
+    let result = written.map_err(EndedEarly::from).and_then(|()| {
+        if !is_there(&open.on_disk) {
+            Err(EndedEarly::Removed)
+        } else if ended {
+            Ok(open.file.finish().map(|()| None)?)
         } else {
             Ok(Some(open.file))
         }
     });
     match result {
         Ok(Some(file)) => Some(Open { file, ..open }),
-        Ok(None) => None,
+        Ok(None) => {
+            open.kind.report_whole(samples, open.sample_rate_hz);
+            None
+        }
         Err(error) => {
+            failed(error.as_str());
             tracing::error!(call_id = %open.call, path = %open.path.display(), %error, "a recording ended early");
             None
         }
@@ -196,10 +337,14 @@ fn advance(mut open: Open) -> Option<Open> {
 
 /// A ring's content comes in two slices; a pair of samples may lie across their seam.
 fn write_halves(
-    file: &mut StereoRecorder<BufWriter<File>>,
+    file: &mut WavRecorder<BufWriter<Arc<File>>>,
     first: &[i16],
     second: &[i16],
 ) -> Result<(), hound::Error> {
+    if file.channels() == 1 {
+        file.write(first)?;
+        return file.write(second);
+    }
     let whole = first.len() / 2 * 2;
     file.write(&first[..whole])?;
     match (&first[whole..], second) {
@@ -212,40 +357,4 @@ fn write_halves(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use offhook_media::recorder::RecorderTap;
-
-    use super::*;
-
-    #[test]
-    fn a_recording_is_whole_after_its_leg_is_gone() {
-        let folder =
-            std::env::temp_dir().join(format!("offhook-recordings-{}", std::process::id()));
-        let recordings = Recordings::start(folder.clone()).expect("start");
-        let call = CallId::new("0123456789abcdef");
-        let mut tap = RecorderTap::new(recordings.begin(&call, 8_000).expect("room"));
-        for index in 0..50_i16 {
-            tap.record(Some(&[index; 80]), Some(&[-index; 80]), 80);
-        }
-        drop(tap);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let path = recordings.path_of(&call);
-        let samples = loop {
-            assert!(Instant::now() < deadline, "the file was not finished");
-            let reader = hound::WavReader::open(&path)
-                .ok()
-                .filter(|reader| reader.duration() == 4_000);
-            if let Some(mut reader) = reader {
-                break reader
-                    .samples::<i16>()
-                    .collect::<Result<Vec<_>, _>>()
-                    .expect("samples");
-            }
-            std::thread::yield_now();
-        };
-        assert_eq!(samples[160 * 7..160 * 7 + 2], [7, -7]);
-        std::fs::remove_dir_all(folder).expect("clean up");
-    }
-}
+mod tests;

@@ -14,7 +14,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::config::{AgentKind, Config};
+use crate::captures::Captures;
+use crate::config::{Agent, Config};
 use crate::control::{CallDirectory, Control};
 use crate::descriptor_limit;
 use crate::dns::{Dns, DnsUnavailable};
@@ -80,18 +81,38 @@ pub fn run(
     listeners: Listeners,
     telemetry: &Telemetry,
 ) -> Result<(), ServiceError> {
+    let providers = embedded_providers(&config);
+    run_with(config, listeners, telemetry, providers)
+}
+
+/// As [`run`], with a voice and a recogniser of the caller's.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn run_with(
+    config: Config,
+    listeners: Listeners,
+    telemetry: &Telemetry,
+    providers: impl FnOnce() -> Providers,
+) -> Result<(), ServiceError> {
     runtime()?.block_on(async {
-        let service = Service::start(config, listeners, telemetry, None).await?;
+        let service = Service::start_with(config, listeners, telemetry, None, providers()).await?;
         service.until_told_to_stop().await
     })
 }
 
 /// The runtime that signalling, agents and HTTP share; the media threads are none of its.
 ///
+/// It has a thread for every two cores. What runs here is short and often, and a task that wakes another on an idle
+/// thread pays for two system calls and a change of context: with a thread a core a call costs a fifth more
+/// (docs/performance.md). The other cores are the media threads' and the speech processes'.
+///
 /// # Errors
 /// When the kernel gives no threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, ServiceError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
         .enable_all()
         .build()
         .map_err(ServiceError::Start)
@@ -106,6 +127,7 @@ pub struct Service {
     _watchdog: Option<Watchdog>,
     media: Arc<MediaThreads>,
     recordings: Option<Arc<Recordings>>,
+    captures: Arc<Captures>,
     commands: mpsc::Sender<Command>,
     signalling: JoinHandle<()>,
     stop_control: oneshot::Sender<()>,
@@ -144,6 +166,21 @@ impl Service {
         telemetry: &Telemetry,
         finished: Option<mpsc::Sender<FinishedCall>>,
     ) -> Result<Self, ServiceError> {
+        let providers = embedded_providers(&config)();
+        Self::start_with(config, listeners, telemetry, finished, providers).await
+    }
+
+    /// As [`Self::start`], with a voice and a recogniser of the caller's.
+    ///
+    /// # Errors
+    /// See [`ServiceError`]; nothing is left running then.
+    pub async fn start_with(
+        config: Config,
+        listeners: Listeners,
+        telemetry: &Telemetry,
+        finished: Option<mpsc::Sender<FinishedCall>>,
+        providers: Providers,
+    ) -> Result<Self, ServiceError> {
         // Before anybody is told that we are ready: unheard, a SIGHUP would end the daemon.
         let signals = Signals::listen().map_err(ServiceError::Start)?;
         raise_descriptor_limit(&config);
@@ -151,7 +188,7 @@ impl Service {
         let health = Arc::new(Health::new(Instant::now()));
         let directory = Arc::new(CallDirectory::default());
         let recordings = recordings(&config)?;
-        let providers = providers(&config);
+        let captures = Arc::new(Captures::new(config.captures.clone()));
         let sessions = Arc::new(Sessions::new(
             &config,
             providers.clone(),
@@ -175,6 +212,7 @@ impl Service {
             dns,
             media: Arc::clone(&media),
             sessions,
+            captures: Arc::clone(&captures),
             directory: Arc::clone(&directory),
             notices,
             commands: command_receiver,
@@ -189,6 +227,7 @@ impl Service {
             metrics: telemetry.metrics.clone(),
             config: Arc::clone(&config),
             commands: commands.clone(),
+            captures: Arc::clone(&captures),
             names: config.control.names.as_slice().into(),
         };
         let (stop_control, control_stopped) = oneshot::channel::<()>();
@@ -208,6 +247,7 @@ impl Service {
             _watchdog: None,
             media,
             recordings,
+            captures,
             commands,
             stop_control,
             control,
@@ -288,6 +328,7 @@ impl Service {
         if let Some(recordings) = &self.recordings {
             recordings.finish();
         }
+        self.captures.finish();
         drop(self.stop_control);
         let mut control = self.control;
         match tokio::time::timeout(LAST_PAGES, &mut control).await {
@@ -326,20 +367,19 @@ fn stream_settings(config: &Arc<Config>) -> Result<StreamSettings, TlsError> {
     })
 }
 
-/// The embedded voice and recogniser, when an agent needs them.
-fn providers(config: &Config) -> Providers {
-    let speaks = |kind: &AgentKind| match kind {
-        AgentKind::Flow { .. } => true,
-        AgentKind::Echo { .. } | AgentKind::Play { .. } => false,
-    };
-    if !config.agents.values().any(|agent| speaks(&agent.kind)) {
-        return Providers::default();
-    }
-    let speech = Arc::new(SpeechWorker::start(&SpeechConfig::default()));
-    Providers {
-        voice: Some(speech.clone()),
-        recogniser: Some(speech),
-        ..Providers::default()
+/// The embedded voice and recogniser, when an agent needs them; started where there is a runtime.
+fn embedded_providers(config: &Config) -> impl FnOnce() -> Providers + use<> {
+    let speaks = config.has_a_voice();
+    move || {
+        if !speaks {
+            return Providers::default();
+        }
+        let speech = Arc::new(SpeechWorker::start(&SpeechConfig::default()));
+        Providers {
+            voice: Some(speech.clone()),
+            recogniser: Some(speech),
+            ..Providers::default()
+        }
     }
 }
 
@@ -347,7 +387,7 @@ fn recordings(config: &Config) -> Result<Option<Arc<Recordings>>, ServiceError> 
     let folder = config
         .recordings
         .clone()
-        .filter(|_| config.agents.values().any(|agent| agent.record));
+        .filter(|_| config.agents.values().any(Agent::keeps_audio));
     let started = folder
         .map(Recordings::start)
         .transpose()

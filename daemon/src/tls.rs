@@ -195,7 +195,7 @@ fn connector(
 
 /// The authorities that this machine believes. A machine without any believes those of `ca_file`, or
 /// nobody: that is said when a connection is opened, not here, since most daemons open none.
-fn system_authorities() -> RootCertStore {
+pub(crate) fn system_authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     if native.certs.is_empty() {
@@ -203,6 +203,16 @@ fn system_authorities() -> RootCertStore {
     }
     roots.add_parsable_certificates(native.certs);
     roots
+}
+
+/// What opens connections to whoever these authorities vouch for, and shows nobody a certificate of ours.
+pub(crate) fn anonymous_connector(authorities: RootCertStore) -> TlsConnector {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the suites of TLS 1.2 and 1.3")
+        .with_root_certificates(authorities)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 fn add_authorities(

@@ -24,6 +24,7 @@ fn config() -> SpeechConfig {
 fn grammar(phrases: &[&str]) -> Grammar {
     Grammar {
         phrases: phrases.iter().map(|phrase| (*phrase).to_owned()).collect(),
+        open: false,
     }
 }
 
@@ -302,6 +303,46 @@ async fn words_the_recogniser_does_not_know_and_grammar_in_a_phrase_are_refused_
     }
     let none = speech.recognise(second, &grammar(&[])).await.unwrap_err();
     assert!(matches!(none, ProviderError::Refused(_)));
+}
+
+#[tokio::test]
+async fn phrases_are_spotted_among_other_words_and_none_in_silence() {
+    static PHRASES: [&str; 4] = [
+        "how can i help",
+        "you have reached",
+        "press one",
+        "not available",
+    ];
+    let speech = SpeechWorker::start(&config());
+    let greeting = speech
+        .with_voice(Voice::Rms)
+        .synthesise("Hi, you have reached the Miller family. We are not available right now.")
+        .await
+        .unwrap();
+    let spotted = speech.spot(greeting.clone(), &PHRASES).await.unwrap();
+    assert_eq!(spotted, ["you have reached", "not available"]);
+
+    let quiet = Audio {
+        sample_rate_hz: 8_000,
+        samples: vec![0; 16_000].into(),
+    };
+    assert_eq!(speech.spot(quiet, &PHRASES).await.unwrap(), [""; 0]);
+
+    // A grammar between two questions changes neither.
+    let question = speech.synthesise("opening hours").await.unwrap();
+    let hours = grammar(&["opening hours", "a table for two"]);
+    let understood = speech.recognise(question, &hours).await.unwrap();
+    assert!(matches!(understood, Recognition::Phrase { text, .. } if text == "opening hours"));
+    assert_eq!(
+        speech.spot(greeting.clone(), &PHRASES).await.unwrap(),
+        spotted
+    );
+
+    let refused = speech.spot(greeting, &["press /1e-90/"]).await;
+    assert!(
+        matches!(refused, Err(ProviderError::Refused(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use offhook_media::codec::{Codec, CodecKind, Decoder, Encoder};
 use offhook_media::control::{Bus, Epoch, LegCommand};
-use offhook_media::leg::{Leg, LegConfig};
+use offhook_media::leg::{InBandDigits, Leg, LegConfig};
 use offhook_media::mixer::BusBounds;
 use offhook_media::resampler::resample_whole;
-use offhook_media::sdp::Direction;
+use offhook_media::sdp::{Direction, RtcpPath};
 use offhook_media::sender::StreamStart;
 use rtp_rs::{RtpPacketBuilder, Seq};
 
@@ -34,9 +34,12 @@ struct Case {
     caller: Caller,
     echo: bool,
     background: bool,
+    echo_guard: bool,
+    in_band_digits: InBandDigits,
+    call_tones: bool,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 18] = [
     case(
         "PCMU idle, silence out",
         CodecKind::Pcmu,
@@ -69,7 +72,100 @@ const CASES: [Case; 8] = [
             true,
         )
     },
+    Case {
+        in_band_digits: InBandDigits::Always,
+        ..case(
+            "PCMU echo, digits by tones, 40 % speech",
+            CodecKind::Pcmu,
+            false,
+            Caller::Talks,
+            true,
+        )
+    },
+    Case {
+        in_band_digits: InBandDigits::Always,
+        ..case(
+            "PCMU echo, digits by tones, silent caller",
+            CodecKind::Pcmu,
+            false,
+            Caller::Silent,
+            true,
+        )
+    },
+    Case {
+        call_tones: true,
+        ..case(
+            "PCMU echo, call tones, 40 % speech",
+            CodecKind::Pcmu,
+            false,
+            Caller::Talks,
+            true,
+        )
+    },
+    Case {
+        in_band_digits: InBandDigits::Always,
+        call_tones: true,
+        ..case(
+            "Opus idle, digits and call tones",
+            CodecKind::Opus,
+            false,
+            Caller::Silent,
+            false,
+        )
+    },
+    Case {
+        background: true,
+        echo_guard: false,
+        ..case(
+            "PCMU agent on end, VAD, silent caller",
+            CodecKind::Pcmu,
+            true,
+            Caller::Silent,
+            false,
+        )
+    },
+    Case {
+        background: true,
+        echo_guard: true,
+        ..case(
+            "the same, echo guard",
+            CodecKind::Pcmu,
+            true,
+            Caller::Silent,
+            false,
+        )
+    },
+    Case {
+        background: true,
+        echo_guard: false,
+        ..case(
+            "PCMU agent on end, VAD, 40 % speech",
+            CodecKind::Pcmu,
+            true,
+            Caller::Talks,
+            false,
+        )
+    },
+    Case {
+        background: true,
+        echo_guard: true,
+        ..case(
+            "the same, echo guard",
+            CodecKind::Pcmu,
+            true,
+            Caller::Talks,
+            false,
+        )
+    },
     case("PCMA echo", CodecKind::Pcma, false, Caller::Talks, true),
+    case(
+        "G.722 idle, silence out",
+        CodecKind::G722,
+        false,
+        Caller::Silent,
+        false,
+    ),
+    case("G.722 echo", CodecKind::G722, false, Caller::Talks, true),
     case(
         "Opus idle, silence out",
         CodecKind::Opus,
@@ -94,6 +190,9 @@ const fn case(
         caller,
         echo,
         background: false,
+        echo_guard: true,
+        in_band_digits: InBandDigits::Never,
+        call_tones: false,
     }
 }
 
@@ -103,7 +202,7 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(300);
     println!(
-        "{:<34} {:>12} {:>14}",
+        "{:<42} {:>12} {:>14}",
         "call", "ns per 20 ms", "detector share"
     );
     for case in &CASES {
@@ -114,7 +213,7 @@ fn main() {
             .map(|(nanoseconds, _)| *nanoseconds)
             .fold(f64::MAX, f64::min);
         println!(
-            "{:<34} {best:>12.0} {:>13.0}%",
+            "{:<42} {best:>12.0} {:>13.0}%",
             case.name,
             rounds[0].1 * 100.0
         );
@@ -172,13 +271,18 @@ fn measure(case: &Case, seconds: usize) -> (f64, f64) {
         telephone_event: None,
         also_accepted: Vec::new(),
         remote: Some(far_address()),
+        rtcp: RtcpPath::Multiplexed,
         direction: Direction::SendReceive,
+        srtp: None,
         stream: StreamStart {
             ssrc: 1,
             sequence: 0,
             timestamp: 0,
         },
         voice_activity: case.voice_activity,
+        echo_guard: case.echo_guard,
+        in_band_digits: case.in_band_digits,
+        call_tones: case.call_tones,
         no_media_timeout: None,
         bounds: BusBounds::default(),
     };
@@ -208,6 +312,9 @@ fn measure(case: &Case, seconds: usize) -> (f64, f64) {
         leg.handle_datagram(&packet[..length], far_address(), virtual_now);
         for _ in 0..2 {
             std::hint::black_box(leg.tick(virtual_now));
+            if leg.is_report_due(virtual_now) {
+                std::hint::black_box(leg.make_report(virtual_now));
+            }
             virtual_now += Duration::from_millis(10);
             while let Some(event) = leg.poll_event() {
                 std::hint::black_box(event);

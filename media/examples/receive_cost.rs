@@ -53,6 +53,7 @@ fn main() {
         |n| (n * 7_919 % 40) as i32,
         PACKETS,
     );
+    measure("G.722, no loss", CodecKind::G722, |_| 0, PACKETS / 10);
     measure("Opus, no loss", CodecKind::Opus, |_| 0, PACKETS / 20);
     for complexity in [0, 1, 2, 3, 5, 10] {
         measure_opus_encoder(complexity);

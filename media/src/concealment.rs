@@ -1,4 +1,4 @@
-//! Concealment of lost audio for codecs without their own, after the idea of G.711 Appendix I: the last
+//! Concealment of lost audio for codecs without their own (all but Opus), after the idea of G.711 Appendix I: the last
 //! pitch period is repeated, held for 10 ms and faded to silence by 60 ms; audio that returns is blended
 //! in.
 //!
@@ -95,16 +95,10 @@ impl Concealment {
     }
 
     fn next_invented(&mut self) -> f32 {
-        let fade_end = FADE_END_MS * self.samples_per_ms;
-        let hold = HOLD_MS * self.samples_per_ms;
-        if self.gap >= fade_end {
+        let strength = strength_after(self.gap, self.samples_per_ms);
+        if strength == 0.0 {
             return 0.0;
         }
-        let strength = if self.gap < hold {
-            1.0
-        } else {
-            (fade_end - self.gap) as f32 / (fade_end - hold) as f32
-        };
         let smoothing = self.period / 4;
         let step = if self.gap < smoothing {
             self.step * (smoothing - self.gap) as f32 / (smoothing + 1) as f32
@@ -162,6 +156,18 @@ impl Concealment {
         } else {
             longest
         }
+    }
+}
+
+/// How strong an invented sample is when `samples` of the gap lie before it, 1 to 0: what every codec's
+/// concealment keeps to.
+pub(crate) fn strength_after(samples: usize, samples_per_ms: usize) -> f32 {
+    let fade_end = FADE_END_MS * samples_per_ms;
+    let hold = HOLD_MS * samples_per_ms;
+    if samples < hold {
+        1.0
+    } else {
+        fade_end.saturating_sub(samples) as f32 / (fade_end - hold) as f32
     }
 }
 

@@ -7,6 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bridge::BridgeEnd;
+pub use crate::tones::call_tones::{CallTone, CallToneKind, Confidence};
+
 /// Orders the utterances of one session: each utterance plays under an epoch of its own, later
 /// utterances have larger ones. A flush names an epoch and drops everything up to it, so a chunk that
 /// was still on its way when the caller interrupted can never be heard afterwards.
@@ -130,6 +133,31 @@ pub enum ListenMode {
     Always,
 }
 
+/// What of a leg goes into its recording. What does not is silence of the same length there, so that the
+/// recording's clock is that of the call whatever was left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecordMode {
+    /// Both sides.
+    #[default]
+    Both,
+    /// The agent alone; the caller is muted, also where the agent's side plays the caller back.
+    CallerMuted,
+    /// Neither.
+    Paused,
+}
+
+impl RecordMode {
+    /// As written in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::CallerMuted => "caller_muted",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// A command to a leg. Commands take effect at the leg's next tick, in the order sent.
 #[derive(Debug)]
 pub enum LegCommand {
@@ -179,8 +207,9 @@ pub enum LegCommand {
     BargeIn(Option<BargeInPolicy>),
     /// Install or remove the caller's listener.
     Listen(Option<Listener>),
-    /// Press a key towards the far end, after those pressed before: RTP events (RFC 4733) in place of
-    /// audio. Where none were negotiated, or 64 presses wait already, the press is counted as unsent.
+    /// Press a key towards the far end, after those pressed before, in place of audio: as RTP events (RFC
+    /// 4733) where they were negotiated, as tones where they were not. Neither ducking nor a flush touches
+    /// it. Where 64 presses wait already, it is counted as unsent.
     Press {
         /// Which key.
         digit: Digit,
@@ -189,6 +218,15 @@ pub enum LegCommand {
     },
     /// Play the caller's decoded audio back on the speech bus (the `echo` agent).
     Loopback(bool),
+    /// Join the leg to another, or part it from that: what either far end and either agent says is heard by the
+    /// other far end and the other agent. A bridge also ends with the other leg.
+    Bridge(Option<Box<BridgeEnd>>),
+    /// Record this from now on. A caller who was left out and presses a key just then (as a tone that the
+    /// leg listens for) is left out until it is up. Without a recorder it changes nothing.
+    Record(RecordMode),
+    /// Write what the caller says from now on into this ring, mono at the leg's rate and without what sounds while a key
+    /// is known to be down; `None` ends that. A full ring costs the newest samples, in whose place there is silence.
+    TakeMessage(Option<rtrb::Producer<i16>>),
 }
 
 /// Something a leg noticed. `at_ms` counts media time since the leg began, in milliseconds.
@@ -214,13 +252,15 @@ pub enum LegEvent {
         /// How many samples.
         samples: u32,
     },
-    /// The caller pressed a digit; reported once a press, in order.
+    /// The caller pressed a digit, as an RTP event or as tones; reported once a press, in order.
     Digit {
         /// Which.
         digit: Digit,
         /// Media time of the press's start.
         at_ms: u64,
     },
+    /// A tone of a network or a machine was recognised.
+    Tone(CallTone),
     /// The reflex paused the speech bus.
     BargeIn {
         /// What was playing.
@@ -261,7 +301,7 @@ pub enum LegEvent {
         /// The chunk's epoch.
         epoch: Epoch,
     },
-    /// No RTP has arrived for the configured time.
+    /// No RTP has arrived for the configured time; said again each time that it has gone on for as long.
     Silent {
         /// Media time.
         at_ms: u64,

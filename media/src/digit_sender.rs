@@ -1,14 +1,19 @@
-//! Digits as RTP events (RFC 4733), sent.
+//! Digits, sent: as RTP events (RFC 4733) where they were negotiated, as tones where they were not.
 //!
 //! While a key is down each packet carries the event in place of audio: one timestamp, that of the
 //! press's beginning, and a growing duration. The last packet carries the End bit and is sent three
 //! times, since its loss would leave the key down at the far end. The stream's own clock runs on, so
 //! the audio after the press continues where it would have been.
+//!
+//! Tones stand in the audio's place in the same way, and quiet follows them, so that far ends that listen
+//! for them hear where one press ends.
 
 use std::collections::VecDeque;
 
 use crate::control::Digit;
+use crate::mixer::MIX_FRAME_MS;
 use crate::telephone_event::TelephoneEvent;
+use crate::tones::DigitTones;
 
 /// Presses that may wait; one more is refused.
 const QUEUE_LENGTH: usize = 64;
@@ -28,6 +33,9 @@ pub(crate) struct DigitSender {
     format: Option<TelephoneEvent>,
     waiting: VecDeque<(Digit, u32)>,
     press: Option<Press>,
+    /// The press that sounds, where no events were negotiated.
+    tones: Option<DigitTones>,
+    sample_rate_hz: u32,
     pause_left_ms: u32,
 }
 
@@ -50,12 +58,14 @@ pub(crate) struct EventPacket {
 }
 
 impl DigitSender {
-    /// For what was negotiated; nothing can be sent where that is nothing.
-    pub(crate) fn new(format: Option<TelephoneEvent>) -> Self {
+    /// For what was negotiated: tones at `sample_rate_hz` where that is nothing.
+    pub(crate) fn new(format: Option<TelephoneEvent>, sample_rate_hz: u32) -> Self {
         Self {
             format,
-            waiting: VecDeque::with_capacity(if format.is_some() { QUEUE_LENGTH } else { 0 }),
+            waiting: VecDeque::with_capacity(QUEUE_LENGTH),
             press: None,
+            tones: None,
+            sample_rate_hz,
             pause_left_ms: 0,
         }
     }
@@ -67,18 +77,43 @@ impl DigitSender {
 
     /// Presses that are not sent to their end.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len() + usize::from(self.press.is_some())
+        self.waiting.len() + usize::from(self.press.is_some() || self.tones.is_some())
     }
 
-    /// Queues a press of `duration_ms`, taken to the nearest of 40 to 1,300. `false` where no events
-    /// were negotiated or too many presses wait.
+    /// Queues a press of `duration_ms`, taken to the nearest of 40 to 1,300. `false` where too many wait.
     pub(crate) fn press(&mut self, digit: Digit, duration_ms: u32) -> bool {
-        let room = self.format.is_some() && self.waiting.len() < QUEUE_LENGTH;
+        let room = self.waiting.len() < QUEUE_LENGTH;
         if room {
             self.waiting
                 .push_back((digit, duration_ms.clamp(*PRESS_MS.start(), *PRESS_MS.end())));
         }
         room
+    }
+
+    /// Writes a press's tones, or the quiet behind it, over a frame of 10 ms; `false` leaves it as it is.
+    pub(crate) fn sound(&mut self, frame: &mut [i16]) -> bool {
+        if self.format.is_some() {
+            return false;
+        }
+        if self.tones.is_none() && self.pause_left_ms > 0 {
+            self.pause_left_ms = self.pause_left_ms.saturating_sub(MIX_FRAME_MS);
+            frame.fill(0);
+            return true;
+        }
+        if self.tones.is_none() {
+            let Some((digit, duration_ms)) = self.waiting.pop_front() else {
+                return false;
+            };
+            self.tones = Some(DigitTones::new(digit, duration_ms, self.sample_rate_hz));
+        }
+        if let Some(tones) = &mut self.tones {
+            tones.write(frame);
+            if tones.is_over() {
+                self.tones = None;
+                self.pause_left_ms = PAUSE_MS;
+            }
+        }
+        true
     }
 
     /// What to send in place of the audio packet that begins at `timestamp` and lasts `ptime_ms`.
@@ -129,11 +164,14 @@ mod tests {
 
     fn sender() -> DigitSender {
         let number = |number| PayloadType::new(number).unwrap();
-        DigitSender::new(Some(TelephoneEvent {
-            payload_type_send: number(101),
-            payload_type_receive: number(96),
-            clock_rate_hz: 8_000,
-        }))
+        DigitSender::new(
+            Some(TelephoneEvent {
+                payload_type_send: number(101),
+                payload_type_receive: number(96),
+                clock_rate_hz: 8_000,
+            }),
+            8_000,
+        )
     }
 
     fn digit(symbol: char) -> Digit {
@@ -179,10 +217,32 @@ mod tests {
     }
 
     #[test]
-    fn without_events_or_room_a_press_is_refused() {
-        assert!(!DigitSender::new(None).press(digit('1'), 100));
-        let mut sender = sender();
-        let taken = (0..100).filter(|_| sender.press(digit('1'), 100)).count();
-        assert_eq!(taken, QUEUE_LENGTH);
+    fn without_room_a_press_is_refused() {
+        for mut sender in [sender(), DigitSender::new(None, 8_000)] {
+            let taken = (0..100).filter(|_| sender.press(digit('1'), 100)).count();
+            assert_eq!(taken, QUEUE_LENGTH);
+        }
+    }
+
+    #[test]
+    fn without_events_presses_sound_with_quiet_behind_each_and_audio_is_left_alone_after() {
+        let mut sender = DigitSender::new(None, 8_000);
+        assert!(sender.press(digit('1'), 75) && sender.press(digit('2'), 40));
+        assert_eq!(sender.next(0, 20), None);
+        let frames: Vec<_> = (0..30)
+            .map(|_| {
+                let mut frame = [5; 80];
+                sender
+                    .sound(&mut frame)
+                    .then(|| frame.iter().any(|sample| *sample != 0))
+            })
+            .collect();
+        let (sounds, quiet) = (Some(true), Some(false));
+        assert_eq!(frames[..8], [sounds; 8]);
+        assert_eq!(frames[8..14], [quiet; 6]);
+        assert_eq!(frames[14..18], [sounds; 4]);
+        assert_eq!(frames[18..24], [quiet; 6]);
+        assert_eq!(frames[24..], [None; 6]);
+        assert_eq!(sender.waiting(), 0);
     }
 }

@@ -1,18 +1,22 @@
-//! Stereo recording: the caller left, the agent right, on one clock.
+//! Recording: both sides in stereo, the caller left, the agent right, on one clock; or the caller alone, who leaves a
+//! message.
 //!
-//! The leg's side, [`RecorderTap`], interleaves one frame of each a tick into a bounded ring and never
-//! waits. The other side, [`StereoRecorder`], is a thread's business in the daemon: it takes what the
+//! The leg's side, [`RecorderTap`] or [`MessageTap`], writes a frame a tick into a bounded ring and never
+//! waits. The other side, [`WavRecorder`], is a thread's business in the daemon: it takes what the
 //! ring holds and writes a WAV file that can be read at any moment, also after a crash.
 //!
 //! ```text
 //! caller frame ┐
-//!              ├─ RecorderTap ─ ring ─►  (writer thread)  StereoRecorder ─ WAV
+//!              ├─ RecorderTap ─ ring ─►  (writer thread)  WavRecorder ─ WAV
 //! agent frame  ┘
+//! caller frame ── MessageTap ─── ring ─►  (writer thread)  WavRecorder ─ WAV
 //! ```
 
 use std::io::{Seek, Write};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
+
+use crate::control::RecordMode;
 
 /// The media thread's end of a recording. A full ring costs the recording that frame but not its place:
 /// as soon as there is room, silence of the same length takes the lost frames' place, so left and
@@ -23,26 +27,60 @@ pub struct RecorderTap {
     /// Samples (left and right counted) that the ring could not take and that are owed as silence.
     owed: usize,
     lost: u64,
+    mode: RecordMode,
+    /// The caller was left out until now and presses a key, whose tone is not to be recorded either.
+    caller_waits: bool,
 }
 
 impl RecorderTap {
     /// A tap into `ring`, which should hold about a second: two samples for each of the leg's.
     #[must_use]
-    pub fn new(ring: rtrb::Producer<i16>) -> Self {
+    pub fn new(ring: rtrb::Producer<i16>, mode: RecordMode) -> Self {
         Self {
             ring,
             owed: 0,
             lost: 0,
+            mode,
+            caller_waits: false,
         }
     }
 
-    /// Records one frame of each side, `None` for silence. Both have `length` samples.
+    /// Records this of what follows.
+    pub fn set_mode(&mut self, mode: RecordMode) {
+        match mode {
+            RecordMode::Both => self.caller_waits |= self.mode != RecordMode::Both,
+            RecordMode::CallerMuted | RecordMode::Paused => {}
+        }
+        self.mode = mode;
+    }
+
+    /// A frame of the caller's was heard, in which a key sounds or none does.
+    pub fn heard(&mut self, key_sounds: bool) {
+        self.caller_waits &= key_sounds;
+    }
+
+    /// Whether the caller is not recorded.
+    #[must_use]
+    pub fn mutes_the_caller(&self) -> bool {
+        match self.mode {
+            RecordMode::Both => self.caller_waits,
+            RecordMode::CallerMuted | RecordMode::Paused => true,
+        }
+    }
+
+    /// Records one frame of each side, `None` for silence. Both have `length` samples. What the mode leaves
+    /// out is silence.
     pub fn record(&mut self, caller: Option<&[i16]>, agent: Option<&[i16]>, length: usize) {
         if !self.pay_silence() || self.ring.slots() < 2 * length {
             self.owed += 2 * length;
             self.lost += length as u64;
             return;
         }
+        let caller = caller.filter(|_| !self.mutes_the_caller());
+        let agent = match self.mode {
+            RecordMode::Both | RecordMode::CallerMuted => agent,
+            RecordMode::Paused => None,
+        };
         let chunk = self.ring.write_chunk_uninit(2 * length);
         let chunk = chunk.expect("the slots were counted");
         let sample_at = |side: Option<&[i16]>, index: usize| {
@@ -84,25 +122,104 @@ impl RecorderTap {
     }
 }
 
-/// Writes interleaved stereo samples as a 16-bit WAV file.
-pub struct StereoRecorder<W: Write + Seek> {
+/// The media thread's end of a message: the caller alone. As with [`RecorderTap`] a full ring costs what it has no room
+/// for, but not its length.
+#[derive(Debug)]
+pub struct MessageTap {
+    ring: rtrb::Producer<i16>,
+    /// Samples that the ring could not take and that are owed as silence.
+    owed: usize,
+    lost: u64,
+}
+
+impl MessageTap {
+    /// A tap into `ring`, which should hold about a second.
+    #[must_use]
+    pub fn new(ring: rtrb::Producer<i16>) -> Self {
+        Self {
+            ring,
+            owed: 0,
+            lost: 0,
+        }
+    }
+
+    /// Records one frame of `length` samples, `None` for silence.
+    pub fn record(&mut self, caller: Option<&[i16]>, length: usize) {
+        self.pay_silence();
+        if self.owed > 0 || self.ring.slots() < length {
+            self.owed += length;
+            self.lost += length as u64;
+            return;
+        }
+        match caller {
+            Some(frame) => {
+                if let Ok(chunk) = self.ring.write_chunk_uninit(length) {
+                    let silence = std::iter::repeat(0);
+                    chunk.fill_from_iter(frame.iter().copied().chain(silence));
+                }
+            }
+            None => self.skip(length),
+        }
+    }
+
+    /// Records silence.
+    pub fn skip(&mut self, samples: usize) {
+        self.owed += samples;
+        self.pay_silence();
+    }
+
+    /// Samples that the ring had no room for.
+    #[must_use]
+    pub fn lost_samples(&self) -> u64 {
+        self.lost
+    }
+
+    /// Whether the writer is gone.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+
+    fn pay_silence(&mut self) {
+        let now = self.owed.min(self.ring.slots());
+        if let Ok(chunk) = self.ring.write_chunk_uninit(now) {
+            self.owed -= chunk.fill_from_iter(std::iter::repeat_n(0, now));
+        }
+    }
+}
+
+/// Writes samples, channels interleaved, as a 16-bit WAV file.
+pub struct WavRecorder<W: Write + Seek> {
     writer: WavWriter<W>,
+    channels: u16,
     sample_rate_hz: u32,
     since_checkpoint: usize,
     checkpoints: u64,
 }
 
-/// How much audio a crash may cost.
-const CHECKPOINT_SECONDS: usize = 2;
+/// How much audio may be written and not yet readable. A crash costs that and what the ring still holds.
+const CHECKPOINT_SECONDS: usize = 1;
 
-impl<W: Write + Seek> StereoRecorder<W> {
-    /// Begins a file of two channels at `sample_rate_hz`.
+impl<W: Write + Seek> WavRecorder<W> {
+    /// Begins a file of both sides at `sample_rate_hz`, the caller left.
     ///
     /// # Errors
     /// What the writer answers.
-    pub fn new(writer: W, sample_rate_hz: u32) -> Result<Self, hound::Error> {
+    pub fn stereo(writer: W, sample_rate_hz: u32) -> Result<Self, hound::Error> {
+        Self::new(writer, 2, sample_rate_hz)
+    }
+
+    /// Begins a file of the caller alone at `sample_rate_hz`.
+    ///
+    /// # Errors
+    /// What the writer answers.
+    pub fn mono(writer: W, sample_rate_hz: u32) -> Result<Self, hound::Error> {
+        Self::new(writer, 1, sample_rate_hz)
+    }
+
+    fn new(writer: W, channels: u16, sample_rate_hz: u32) -> Result<Self, hound::Error> {
         let spec = WavSpec {
-            channels: 2,
+            channels,
             sample_rate: sample_rate_hz,
             bits_per_sample: 16,
             sample_format: SampleFormat::Int,
@@ -111,24 +228,32 @@ impl<W: Write + Seek> StereoRecorder<W> {
         writer.flush()?;
         Ok(Self {
             writer,
+            channels,
             sample_rate_hz,
             since_checkpoint: 0,
             checkpoints: 0,
         })
     }
 
-    /// Appends interleaved samples, left first; whole pairs only (an odd last sample is left out). The
-    /// header is brought up to date every two seconds of audio.
+    /// How many channels it has: 1 or 2.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.into()
+    }
+
+    /// Appends interleaved samples, left first; of two channels whole pairs only (an odd last sample is left out). The
+    /// header is brought up to date every second of audio.
     ///
     /// # Errors
     /// What the writer answers, and [`hound::Error::TooWide`] never.
     pub fn write(&mut self, interleaved: &[i16]) -> Result<(), hound::Error> {
-        let whole = interleaved.len() / 2 * 2;
+        let channels = self.channels();
+        let whole = interleaved.len() / channels * channels;
         for sample in &interleaved[..whole] {
             self.writer.write_sample(*sample)?;
         }
         self.since_checkpoint += whole;
-        if self.since_checkpoint >= CHECKPOINT_SECONDS * 2 * self.sample_rate_hz as usize {
+        if self.since_checkpoint >= CHECKPOINT_SECONDS * channels * self.sample_rate_hz as usize {
             self.checkpoint()?;
         }
         Ok(())
@@ -144,9 +269,9 @@ impl<W: Write + Seek> StereoRecorder<W> {
         self.writer.flush()
     }
 
-    /// Length of the recording so far, in samples per side.
+    /// Length of the recording so far, in samples of each channel.
     #[must_use]
-    pub fn samples_per_side(&self) -> u32 {
+    pub fn samples_per_channel(&self) -> u32 {
         self.writer.duration()
     }
 
@@ -159,10 +284,10 @@ impl<W: Write + Seek> StereoRecorder<W> {
     }
 }
 
-impl<W: Write + Seek> std::fmt::Debug for StereoRecorder<W> {
+impl<W: Write + Seek> std::fmt::Debug for WavRecorder<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StereoRecorder")
-            .field("samples_per_side", &self.samples_per_side())
+        f.debug_struct("WavRecorder")
+            .field("samples_per_channel", &self.samples_per_channel())
             .field("checkpoints", &self.checkpoints)
             .finish_non_exhaustive()
     }
@@ -208,7 +333,7 @@ mod tests {
     #[test]
     fn left_is_the_caller_and_right_is_the_agent() {
         let (ring, mut reader) = rtrb::RingBuffer::new(1000);
-        let mut tap = RecorderTap::new(ring);
+        let mut tap = RecorderTap::new(ring, RecordMode::Both);
         tap.record(Some(&[1, 2]), Some(&[-1, -2]), 2);
         tap.record(None, Some(&[-3, -4]), 2);
         tap.record(Some(&[5, 6]), None, 2);
@@ -219,7 +344,7 @@ mod tests {
     #[test]
     fn a_full_ring_costs_frames_but_not_the_alignment() {
         let (ring, mut reader) = rtrb::RingBuffer::new(10);
-        let mut tap = RecorderTap::new(ring);
+        let mut tap = RecorderTap::new(ring, RecordMode::Both);
         let mut samples = Vec::new();
         for frame in 1..=30i16 {
             tap.record(Some(&[frame, frame]), Some(&[-frame, -frame]), 2);
@@ -246,7 +371,7 @@ mod tests {
     #[test]
     fn missed_slots_are_silence_on_both_sides() {
         let (ring, mut reader) = rtrb::RingBuffer::new(100);
-        let mut tap = RecorderTap::new(ring);
+        let mut tap = RecorderTap::new(ring, RecordMode::Both);
         tap.record(Some(&[1]), Some(&[2]), 1);
         tap.skip(2);
         tap.record(Some(&[3]), Some(&[4]), 1);
@@ -254,29 +379,105 @@ mod tests {
         assert_eq!(samples, [1, 2, 0, 0, 0, 0, 3, 4]);
     }
 
+    fn recorded(tap: &mut RecorderTap, reader: &mut rtrb::Consumer<i16>) -> (bool, bool) {
+        tap.record(Some(&[5, 5]), Some(&[-5, -5]), 2);
+        let samples: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
+        assert_eq!(samples.len(), 4, "the clock goes on");
+        assert_eq!(samples[..2], samples[2..]);
+        (samples[0] == 5, samples[1] == -5)
+    }
+
+    #[test]
+    fn what_the_mode_leaves_out_is_silence_of_the_same_length() {
+        let (ring, mut reader) = rtrb::RingBuffer::new(100);
+        let mut tap = RecorderTap::new(ring, RecordMode::CallerMuted);
+        for (mode, caller, agent) in [
+            (RecordMode::CallerMuted, false, true),
+            (RecordMode::Paused, false, false),
+            (RecordMode::Both, true, true),
+            (RecordMode::Paused, false, false),
+            (RecordMode::CallerMuted, false, true),
+        ] {
+            tap.set_mode(mode);
+            tap.heard(false);
+            assert_eq!(recorded(&mut tap, &mut reader), (caller, agent), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_down_when_a_muted_caller_may_be_recorded_again_is_not_heard() {
+        for before in [RecordMode::CallerMuted, RecordMode::Paused] {
+            let (ring, mut reader) = rtrb::RingBuffer::new(100);
+            let mut tap = RecorderTap::new(ring, before);
+            tap.set_mode(RecordMode::Both);
+            for key_sounds in [true, true, false] {
+                tap.heard(key_sounds);
+                assert_eq!(recorded(&mut tap, &mut reader), (!key_sounds, true));
+            }
+            // A key of later on is like any other sound.
+            tap.heard(true);
+            assert_eq!(recorded(&mut tap, &mut reader), (true, true));
+            tap.set_mode(RecordMode::Both);
+            tap.heard(true);
+            assert_eq!(recorded(&mut tap, &mut reader), (true, true));
+        }
+    }
+
     #[test]
     fn a_finished_file_holds_every_sample() {
         let disk = Disk::default();
-        let mut recorder = StereoRecorder::new(disk.clone(), 8000).unwrap();
+        let mut recorder = WavRecorder::stereo(disk.clone(), 8000).unwrap();
         recorder.write(&[1, 2, 3, 4, 5]).unwrap();
         recorder.write(&[6, 7]).unwrap();
-        assert_eq!(recorder.samples_per_side(), 3);
+        assert_eq!(recorder.samples_per_channel(), 3);
         recorder.finish().unwrap();
         assert_eq!(read(&disk), [1, 2, 3, 4, 6, 7]);
     }
 
     #[test]
-    fn a_crash_leaves_a_readable_file_that_lacks_at_most_two_seconds() {
+    fn a_crash_leaves_a_readable_file_that_lacks_at_most_one_second_of_what_was_written() {
         let disk = Disk::default();
-        let mut recorder = StereoRecorder::new(disk.clone(), 8000).unwrap();
+        let mut recorder = WavRecorder::stereo(disk.clone(), 8000).unwrap();
         assert!(read(&disk).is_empty());
         for _ in 0..310 {
             recorder.write(&[7; 2 * 80]).unwrap();
-            let written = recorder.samples_per_side() as usize;
+            let written = recorder.samples_per_channel() as usize;
             let readable = read(&disk).len() / 2;
-            assert!(written - readable < 16_000, "{readable} of {written}");
+            assert!(written - readable < 8_000, "{readable} of {written}");
         }
         std::mem::forget(recorder);
-        assert_eq!(read(&disk).len(), 2 * 16_000);
+        assert_eq!(read(&disk).len(), 2 * 24_000);
+    }
+
+    #[test]
+    fn a_message_is_the_caller_alone_and_keeps_its_length() {
+        let (ring, mut reader) = rtrb::RingBuffer::new(8);
+        let mut tap = MessageTap::new(ring);
+        let mut samples = Vec::new();
+        for frame in 1..=6i16 {
+            tap.record((frame != 2).then_some(&[frame, frame]), 2);
+            if frame >= 5 {
+                samples.extend(std::iter::from_fn(|| reader.pop().ok()));
+            }
+        }
+        tap.skip(3);
+        samples.extend(std::iter::from_fn(|| reader.pop().ok()));
+        // The fifth found no room; the sixth did, behind the silence in its place.
+        assert_eq!(samples, [1, 1, 0, 0, 3, 3, 4, 4, 0, 0, 6, 6, 0, 0, 0]);
+        assert_eq!(tap.lost_samples(), 2);
+    }
+
+    #[test]
+    fn a_file_of_one_channel_has_every_sample() {
+        let disk = Disk::default();
+        let mut file = WavRecorder::mono(disk.clone(), 8_000).unwrap();
+        file.write(&[1, 2, 3]).unwrap();
+        assert_eq!(file.samples_per_channel(), 3);
+        file.finish().unwrap();
+        let bytes = disk.0.borrow().get_ref().clone();
+        let mut reader = hound::WavReader::new(Cursor::new(bytes)).unwrap();
+        assert_eq!(reader.spec().channels, 1);
+        let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
+        assert_eq!(samples, [1, 2, 3]);
     }
 }

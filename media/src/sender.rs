@@ -5,7 +5,7 @@
 //! time of its own: the leg tells it of slots that passed without a frame, and the timestamps move on.
 //!
 //! ```text
-//! frame (10 ms) ─ fill ─ encode, or ready-made silence ─ RTP header ─► datagram
+//! frame (10 ms), or a press's tones ─ fill ─ encode, or ready-made silence ─ RTP header ─► datagram
 //! ```
 
 use rtp_rs::{RtpPacketBuilder, Seq};
@@ -80,7 +80,7 @@ impl Sender {
         Ok(Self {
             codec: *codec,
             encoder: Encoder::new(codec)?,
-            digits: DigitSender::new(None),
+            digits: DigitSender::new(None, codec.sample_rate_hz()),
             unsent_digits: 0,
             next: start,
             marker_due: true,
@@ -98,16 +98,32 @@ impl Sender {
         })
     }
 
-    /// Goes on with another codec (a re-INVITE): SSRC, sequence and timestamps continue. A packet
-    /// half filled is dropped.
+    /// Goes on with another codec or packet time (a re-INVITE): SSRC, sequence and timestamps continue, and
+    /// what was filled of a packet goes into the first new one, where it is of the same sample rate and leaves
+    /// room for the next 10 ms.
     ///
     /// # Errors
     /// [`CodecError`] when the codec's library refuses; the stream is unchanged.
     pub fn switch_to(&mut self, codec: &Codec) -> Result<(), CodecError> {
         let mut other = Self::new(codec, self.next)?;
+        let tick = codec.samples_per_tick();
+        if tick == self.codec.samples_per_tick() {
+            let kept = self.filled.min(other.frame.len() - tick);
+            let left_out = self.filled - kept;
+            other.frame[..kept].copy_from_slice(&self.frame[left_out..self.filled]);
+            other.filled = kept;
+            other.audible = self.audible;
+            other.skip_ms((left_out / tick * 10) as u32);
+        }
         other.marker_due = self.marker_due;
         other.unsent_digits = self.unsent_digits;
-        std::mem::swap(&mut other.digits, &mut self.digits);
+        if codec.sample_rate_hz() == self.codec.sample_rate_hz() {
+            std::mem::swap(&mut other.digits, &mut self.digits);
+        } else {
+            // What is made for one rate is at another pitch in the other.
+            other.unsent_digits += self.digits.waiting() as u64;
+            other.digits = DigitSender::new(self.digits.format(), codec.sample_rate_hz());
+        }
         (other.packets, other.octets, other.failures) = (self.packets, self.octets, self.failures);
         *self = other;
         Ok(())
@@ -117,7 +133,7 @@ impl Sender {
     pub fn set_telephone_event(&mut self, format: Option<TelephoneEvent>) {
         if self.digits.format() != format {
             self.unsent_digits += self.digits.waiting() as u64;
-            self.digits = DigitSender::new(format);
+            self.digits = DigitSender::new(format, self.codec.sample_rate_hz());
         }
     }
 
@@ -140,13 +156,29 @@ impl Sender {
         &mut self.frame[self.filled..self.filled + samples]
     }
 
-    /// Takes the frame in [`slot`](Self::slot).
+    /// The last 10 ms that were pushed.
+    #[must_use]
+    pub fn last_tick(&self) -> &[i16] {
+        let end = match self.filled {
+            0 => self.frame.len(),
+            filled => filled,
+        };
+        &self.frame[end - self.codec.samples_per_tick()..end]
+    }
+
+    /// Takes the frame in [`slot`](Self::slot), or a press's tones in its place.
     pub fn push(&mut self, mixed: MixedFrame) -> Filled {
-        match mixed {
-            MixedFrame::Audio => self.audible = true,
-            MixedFrame::Silence => self.slot().fill(0),
+        let samples = self.codec.samples_per_tick();
+        let slot = &mut self.frame[self.filled..self.filled + samples];
+        if self.digits.sound(slot) {
+            self.audible = true;
+        } else {
+            match mixed {
+                MixedFrame::Audio => self.audible = true,
+                MixedFrame::Silence => slot.fill(0),
+            }
         }
-        self.filled += self.codec.samples_per_tick();
+        self.filled += samples;
         if self.filled < self.frame.len() {
             return Filled::Partly;
         }
@@ -172,7 +204,7 @@ impl Sender {
         let payload = match ready_made {
             Some(silence) => silence,
             None => {
-                if self.silent_run <= SETTLED_AFTER {
+                if self.silent_run <= SETTLED_AFTER || !self.encoder.repeats_silence() {
                     match self.encoder.encode(&self.frame, &mut self.payload) {
                         Ok(length) => self.payload_length = length,
                         Err(_) => {
@@ -247,6 +279,11 @@ impl Sender {
         self.next.timestamp = self.next.timestamp.wrapping_add(units);
     }
 
+    /// Goes on as another source: ours was somebody else's too (RFC 3550 section 8.2).
+    pub fn change_ssrc(&mut self, ssrc: u32) {
+        self.next.ssrc = ssrc;
+    }
+
     /// Packets and payload octets sent.
     #[must_use]
     pub fn sent(&self) -> (u64, u64) {
@@ -266,13 +303,13 @@ impl Sender {
     }
 }
 
-/// Enough for any frame of the codec: its samples as bytes for G.711, and what 20 ms at the highest
-/// bitrate or 60 ms at the usual ones need for Opus (RFC 6716 allows a frame 1,275 bytes).
+/// Enough for any frame of the codec: two bytes a sample, and what 20 ms at the highest bitrate or 60 ms at the
+/// usual ones need for Opus (RFC 6716 allows a frame 1,275 bytes).
 fn longest_payload(codec: &Codec) -> usize {
     codec
         .kind
         .maximum_payload_bytes()
-        .min(codec.samples_per_frame().max(1275))
+        .min((codec.samples_per_frame() * 2).max(1275))
 }
 
 #[cfg(test)]
@@ -417,5 +454,24 @@ mod tests {
             level(40 * 320..124 * 320)
         );
         assert!((4500.0..6500.0).contains(&level(130 * 320..150 * 320)));
+    }
+
+    #[test]
+    fn opus_silence_goes_unsent_to_who_wants_that_and_speech_after_it_is_marked() {
+        let mut codec = Codec::new(CodecKind::Opus);
+        codec.opus.dtx = true;
+        let mut sender = Sender::new(&codec, START).unwrap();
+        let speech: Vec<i16> = (0..160)
+            .map(|n| ((n as f32 * 0.2).sin() * 8_000.0) as i16)
+            .collect();
+        packets(&mut sender, &vec![Some(speech.clone()); 100]);
+        let silence = packets(&mut sender, &vec![None; 400]);
+        assert!(silence.len() < 60, "{} of 200 packets", silence.len());
+        let before = sender.position().timestamp;
+        let datagrams = packets(&mut sender, &vec![Some(speech); 20]);
+        assert_eq!(datagrams.len(), 10);
+        let first = RtpReader::new(&datagrams[0]).unwrap();
+        assert_eq!((first.mark(), first.timestamp()), (true, before));
+        assert!(!RtpReader::new(&datagrams[1]).unwrap().mark());
     }
 }

@@ -8,14 +8,17 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use offhook_media::bridge::bridge;
 use offhook_media::codec::{Codec, CodecKind, Encoder, PayloadType};
 use offhook_media::control::{
-    BargeInPolicy, Bus, Chunk, Epoch, LegCommand, LegEvent, ListenMode, Listener,
+    BargeInPolicy, Bus, Chunk, Epoch, LegCommand, LegEvent, ListenMode, Listener, RecordMode,
 };
-use offhook_media::leg::{Leg, LegConfig};
+use offhook_media::leg::{InBandDigits, Leg, LegConfig};
 use offhook_media::mixer::BusBounds;
-use offhook_media::sdp::Direction;
+use offhook_media::rtcp::{CNAME_BYTES, LONGEST_REPORT, Report, ReportBlock, SenderInfo, Source};
+use offhook_media::sdp::{Direction, RtcpPath};
 use offhook_media::sender::StreamStart;
+use offhook_media::srtp::{MAXIMUM_OVERHEAD, MasterKey, SrtpReceiver, SrtpSender, SrtpSuite};
 use offhook_media::telephone_event::TelephoneEvent;
 use rtp_rs::{RtpPacketBuilder, Seq};
 
@@ -80,13 +83,18 @@ fn config(kind: CodecKind, voice_activity: bool) -> LegConfig {
         }),
         also_accepted: Vec::new(),
         remote: Some(far_address()),
+        rtcp: RtcpPath::Multiplexed,
         direction: Direction::SendReceive,
+        srtp: None,
         stream: StreamStart {
             ssrc: 1,
             sequence: 2,
             timestamp: 3,
         },
         voice_activity,
+        echo_guard: true,
+        in_band_digits: InBandDigits::Never,
+        call_tones: false,
         no_media_timeout: Some(Duration::from_secs(1)),
         bounds: BusBounds::default(),
     }
@@ -165,18 +173,37 @@ fn chunk(epoch: u64, samples: usize) -> Chunk {
 /// Runs a busy leg for 10,000 ticks and returns what its packets and ticks allocated.
 fn busy_leg(kind: CodecKind) -> u64 {
     const TICKS: usize = 10_000;
-    let config = config(kind, true);
+    let config = LegConfig {
+        in_band_digits: InBandDigits::Always,
+        call_tones: true,
+        ..config(kind, true)
+    };
     let rate = config.codec.sample_rate_hz() as usize;
     let packets = far_end_packets(&config.codec, TICKS / 2);
     let mut now = virtual_start();
     let mut leg = Leg::new(config, now).unwrap();
     let (recorder, mut recording) = rtrb::RingBuffer::new(rate * 2);
-    leg.attach_recorder(recorder);
+    leg.attach_recorder(recorder, RecordMode::Both);
     let (ring, mut heard) = rtrb::RingBuffer::new(rate);
     let mode = ListenMode::DuringSpeech { pre_roll_ms: 300 };
     leg.handle_command(LegCommand::Listen(Some(Listener { ring, mode })));
     leg.handle_command(LegCommand::Loopback(true));
     let music: Vec<i16> = (0..rate).map(|index| (index % 100 * 60) as i16).collect();
+    // Another leg at another rate, which is ticked outside the count.
+    let other_rate = 24_000 - rate as u32;
+    let other = if other_rate == 16_000 {
+        CodecKind::G722
+    } else {
+        CodecKind::Pcmu
+    };
+    let mut other = Leg::new(self::config(other, false), now).unwrap();
+    let (end, other_end) = bridge(rate as u32, other_rate, true).unwrap();
+    leg.handle_command(LegCommand::Bridge(Some(Box::new(end))));
+    other.handle_command(LegCommand::Bridge(Some(Box::new(other_end))));
+    other.handle_command(LegCommand::Play {
+        bus: Bus::Speech,
+        chunk: chunk(1, 20 * other_rate as usize),
+    });
     let samples = music.into();
     leg.handle_command(LegCommand::Loop {
         bus: Bus::Background,
@@ -207,11 +234,22 @@ fn busy_leg(kind: CodecKind) -> u64 {
                 fade_ms: 20,
             });
         }
+        std::hint::black_box(other.tick(now));
         let before = allocations();
+        let modes = [
+            RecordMode::CallerMuted,
+            RecordMode::Both,
+            RecordMode::Paused,
+        ];
+        if tick % 100 == 50 {
+            leg.handle_command(LegCommand::Record(modes[tick / 100 % 3]));
+        }
         while let Some((_, packet)) = next.next_if(|(at, _)| *at <= tick / 2) {
             leg.handle_datagram(packet, far_address(), now);
         }
         sent += usize::from(leg.tick(now).is_some());
+        // Making the report that is due is the exception; see below.
+        std::hint::black_box(leg.is_report_due(now));
         while let Some(event) = leg.poll_event() {
             events += 1;
             std::hint::black_box(event);
@@ -236,6 +274,72 @@ fn ten_thousand_ticks_of_a_busy_pcmu_leg_allocate_nothing() {
 #[test]
 fn ten_thousand_ticks_of_a_busy_opus_leg_allocate_nothing() {
     assert_eq!(busy_leg(CodecKind::Opus), 0);
+}
+
+#[test]
+fn ten_thousand_ticks_of_a_busy_g722_leg_allocate_nothing() {
+    assert_eq!(busy_leg(CodecKind::G722), 0);
+}
+
+#[test]
+fn ten_thousand_ticks_of_a_busy_l16_leg_allocate_nothing() {
+    assert_eq!(busy_leg(CodecKind::L16Wideband), 0);
+    assert_eq!(busy_leg(CodecKind::L16Narrowband), 0);
+}
+
+/// RTCP is the exception, every few seconds: the crate that knows its packets makes them of pieces.
+#[test]
+fn a_report_read_and_one_written_take_a_handful_of_allocations_and_give_them_back() {
+    let config = config(CodecKind::Pcmu, false);
+    let packets = far_end_packets(&config.codec, 3_000);
+    let mut now = virtual_start();
+    let mut leg = Leg::new(config, now).unwrap();
+    let report = Report {
+        us: Source {
+            ssrc: 9,
+            cname: [b'x'; CNAME_BYTES],
+        },
+        sender_info: Some(SenderInfo {
+            ntp: 1 << 40,
+            rtp_timestamp: 1,
+            packets: 1,
+            octets: 160,
+        }),
+        block: Some(ReportBlock {
+            ssrc: 1,
+            ..ReportBlock::default()
+        }),
+        goodbye: false,
+    };
+    let mut theirs = [0; LONGEST_REPORT];
+    let length = report.write(&mut theirs);
+    let mut next = packets.iter().peekable();
+    let (mut written, mut read) = (Vec::with_capacity(100), Vec::with_capacity(100));
+    let held = live_bytes();
+    for tick in 0..6_000 {
+        while let Some((_, packet)) = next.next_if(|(at, _)| *at <= tick / 2) {
+            leg.handle_datagram(packet, far_address(), now);
+        }
+        let _ = leg.tick(now);
+        while leg.poll_event().is_some() {}
+        let before = allocations();
+        if leg.is_report_due(now) {
+            assert!(leg.make_report(now).is_some());
+            written.push(allocations() - before);
+        }
+        if tick % 500 == 499 {
+            let before = allocations();
+            leg.handle_datagram(&theirs[..length], far_address(), now);
+            read.push(allocations() - before);
+        }
+        now += Duration::from_millis(10);
+    }
+    let still_held = live_bytes();
+    assert_eq!(leg.statistics().rtcp.received, 12);
+    println!("allocations of reports written: {written:?}; read: {read:?}");
+    assert!(written.len() >= 8 && written.iter().all(|count| *count <= 8));
+    assert!(read.iter().all(|count| *count <= 8));
+    assert_eq!(still_held, held);
 }
 
 /// What a leg holds while a call goes on: its own size and its heap.
@@ -264,11 +368,29 @@ fn an_echoing_pcmu_leg_fits_into_40_kib() {
     let detecting = footprint(CodecKind::Pcmu, true);
     println!(
         "PCMU leg: {} B itself, {plain} B with its heap, {detecting} B with speech detection; \
-         Opus {} B on Rust's heap; an event is {} B",
+         G.722 {} B, Opus {} B on Rust's heap, both with it; an event is {} B",
         size_of::<Leg>(),
+        footprint(CodecKind::G722, true),
         footprint(CodecKind::Opus, true),
         size_of::<LegEvent>(),
     );
     assert!(plain <= 40 * 1024, "{plain} B");
     assert!(detecting <= 56 * 1024, "{detecting} B");
+}
+
+#[test]
+fn ten_thousand_packets_protected_and_proven_allocate_nothing() {
+    for suite in SrtpSuite::ALL {
+        let key = MasterKey::from_random(suite, &[7; 46]);
+        let (mut sender, mut receiver) = (SrtpSender::new(&key), SrtpReceiver::new(&key));
+        let mut packet = [0; 172 + MAXIMUM_OVERHEAD];
+        packet[0] = 0x80;
+        let before = allocations();
+        for sequence in 0..10_000_u16 {
+            packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+            let length = sender.protect_rtp(&mut packet, 172).unwrap().unwrap();
+            assert_eq!(receiver.open_rtp(&mut packet[..length]), Ok(172));
+        }
+        assert_eq!(allocations() - before, 0, "{suite}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lossy_network::*;
 use offhook_media::codec::{Codec, CodecKind, PayloadType};
-use offhook_media::receiver::{Receiver, ReceiverConfig};
+use offhook_media::receiver::{FrameOrigin, Receiver, ReceiverConfig};
 use offhook_media::telephone_event::TelephoneEvent;
 use proptest::prelude::*;
 
@@ -93,7 +93,9 @@ proptest! {
         let mut receiver = any_receiver(CodecKind::Pcmu);
         let heard = run(&mut receiver, &packets, 3_000);
         let last: Vec<_> = heard.iter().filter(|h| h.at_us > 10_500_000).collect();
-        let delays: Vec<f64> = last.iter().filter_map(|h| h.delay_ms()).collect();
-        prop_assert!(delays.len() > last.len() * 9 / 10, "{} of {}", delays.len(), last.len());
+        // Where a part of a frame was injected, all that follow lie across two of the numbered blocks, so that their
+        // numbers cannot be read: that they play is what counts.
+        let played = last.iter().filter(|h| h.origin == FrameOrigin::Played).count();
+        prop_assert!(played > last.len() * 9 / 10, "{played} of {}", last.len());
     }
 }

@@ -5,6 +5,8 @@
 pub struct Grammar {
     /// Lower-case phrases, words separated by single spaces.
     pub phrases: Vec<String>,
+    /// Whether anything else may be said, too.
+    pub open: bool,
 }
 
 impl Grammar {
@@ -16,9 +18,30 @@ impl Grammar {
                 .into_iter()
                 .map(|text| phrase(text.as_ref()))
                 .collect(),
+            open: false,
         }
     }
+
+    /// A grammar of whatever is said.
+    #[must_use]
+    pub fn anything() -> Self {
+        Self {
+            phrases: Vec::new(),
+            open: true,
+        }
+    }
+
+    /// Whether nothing may be said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.phrases.is_empty() && !self.open
+    }
 }
+
+/// What counts as a yes where that is asked for.
+pub(crate) const YES: [&str; 5] = ["yes", "yes please", "yeah", "correct", "that's right"];
+/// And as a no.
+pub(crate) const NO: [&str; 3] = ["no", "no thank you", "no thanks"];
 
 /// A phrase as grammars spell it: lower case, no punctuation, words separated by single spaces.
 #[must_use]

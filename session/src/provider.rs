@@ -1,17 +1,27 @@
-//! What a recogniser and a voice implement.
+//! What a recogniser, a voice, a language model and a turn detector implement.
 //!
 //! A session never waits for a provider inside its actor: each request runs as a task of its own with
 //! a deadline, and a failure comes back as a value.
 
+mod language_model;
+mod messages;
+mod turn_detector;
+mod webhook;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use language_model::{LanguageModel, ModelChunk, ModelRequest, ModelUsage};
+pub use messages::{Messages, NewMessage};
+pub use turn_detector::TurnDetector;
+pub use webhook::{WebhookMethod, WebhookRequest, Webhooks};
 
 use async_trait::async_trait;
 
 use crate::grammar::Grammar;
 
 /// A finished piece of mono audio with its rate.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Audio {
     /// Samples a second.
     pub sample_rate_hz: u32,
@@ -97,4 +107,16 @@ pub trait SpeechToText: Send + Sync + 'static {
         utterance: Audio,
         grammar: &Grammar,
     ) -> Result<Recognition, ProviderError>;
+
+    /// Which of `phrases` were said in `heard`, among other words; none where the recogniser cannot tell.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    async fn spot(
+        &self,
+        _heard: Audio,
+        _phrases: &'static [&'static str],
+    ) -> Result<Vec<&'static str>, ProviderError> {
+        Ok(Vec::new())
+    }
 }

@@ -9,6 +9,7 @@ use offhook_media::control::Digit;
 use offhook_session::agent::AudioByRate;
 use offhook_session::agent_session::{
     CallEvent, CallRequest, EndCause, Providers, SessionEvent, Speaker, Transcript,
+    TransferOutcome, TransferStep,
 };
 use offhook_session::flow::{Flow, FlowAgent};
 use offhook_session::provider::Audio;
@@ -45,6 +46,14 @@ async fn end(call: &mut Call) -> EndCause {
     let request = timeout(Duration::from_secs(300), call.requests.recv()).await;
     match request.unwrap().unwrap() {
         CallRequest::HangUp { reason } => reason.cause,
+        CallRequest::Press { .. }
+        | CallRequest::PassOn(_)
+        | CallRequest::AnsweredBy(_)
+        | CallRequest::MessageLeft(_)
+        | CallRequest::Transfer(_)
+        | CallRequest::SecondLeg(_) => {
+            panic!("no flow presses keys")
+        }
     }
 }
 
@@ -270,10 +279,10 @@ then = "end"
 [step.end]
 hangup = true
 "#;
-    let hello = AudioByRate::new(Audio {
+    let hello = Arc::new(AudioByRate::new(Audio {
         sample_rate_hz: 16_000,
         samples: vec![1_000; 16_000].into(),
-    });
+    }));
     let recordings = [("hello.wav".to_owned(), hello)].into_iter().collect();
     let flow = Arc::new(Flow::parse(flow).unwrap());
     let agent = Arc::new(FlowAgent::new(flow, Arc::new(recordings)));
@@ -320,4 +329,41 @@ async fn last_words_longer_than_a_hang_up_waits_are_heard_to_their_end() {
     let (cause, agent) = whole(call).await;
     assert_eq!(agent.last(), Some(&last_words));
     assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+const WITH_A_TRANSFER: &str = r#"
+start = "ask"
+[step.ask]
+say = "Press one for the desk."
+expect = [{ digits = "1", then = "desk" }, { digits = "2", then = "bye" }]
+[step.desk]
+say = "One moment."
+transfer = "sip:desk@example.net"
+failed = "ask"
+[step.bye]
+say = "Goodbye."
+hangup = true
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_sent_elsewhere_and_comes_back_where_that_fails() {
+    let script = [Act::Presses(4_000, '1'), Act::Presses(20_000, '2')];
+    let mut call = call(WITH_A_TRANSFER, providers(None), &script).await;
+    let request = timeout(Duration::from_secs(60), call.requests.recv()).await;
+    let Some(CallRequest::Transfer(asked)) = request.unwrap() else {
+        panic!("no transfer")
+    };
+    assert_eq!(asked.target.expose(), "sip:desk@example.net");
+    let said = lines(&call.session.transcript().await, Speaker::Agent);
+    assert_eq!(said.last().map(String::as_str), Some("One moment."));
+    let failed = TransferStep::Over(TransferOutcome::Rejected(486));
+    call.call_events
+        .send(CallEvent::Transfer(failed))
+        .await
+        .unwrap();
+    assert_eq!(end(&mut call).await, EndCause::AgentHungUp);
+    let report = call.task.await.unwrap();
+    let said = lines(&report.transcript, Speaker::Agent);
+    assert_eq!(said[2], "Press one for the desk.");
+    assert_eq!(said.last().map(String::as_str), Some("Goodbye."));
 }

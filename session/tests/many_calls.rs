@@ -34,6 +34,7 @@ async fn two_thousand_calls_that_come_and_go_at_once_all_end_with_their_reason()
             call,
             call_events: call_receiver,
             sample_rate_hz: 8_000,
+            has_mixer: true,
         };
         let (_, task) = AgentSession::spawn(
             support::config(),

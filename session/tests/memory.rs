@@ -1,34 +1,17 @@
 //! What an idle session holds, measured with a counting allocator.
 
+#[path = "support/live_memory.rs"]
+mod live_memory;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use live_memory::{Counting, LIVE};
 use offhook_session::agent::EchoAgent;
 use offhook_session::agent_session::{AgentSession, CallEvent, LegCommands, LegQueueFull, Line};
 use tokio::sync::mpsc;
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged; only a counter is kept beside.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller keeps `alloc`'s contract, which is the system allocator's own.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -60,6 +43,7 @@ async fn an_echo_session_holds_eight_kibibytes_at_most_channels_included() {
             call,
             call_events: call_receiver,
             sample_rate_hz: 8_000,
+            has_mixer: true,
         };
         let (handle, task) =
             AgentSession::spawn(template.clone(), line, agent.clone(), providers.clone());

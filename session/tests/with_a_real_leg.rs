@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use offhook_media::codec::{Codec, CodecKind, Decoder};
-use offhook_media::control::{LegCommand, LegEvent};
-use offhook_media::leg::{Leg, LegConfig};
+use offhook_media::control::{LegCommand, LegEvent, RecordMode};
+use offhook_media::leg::{InBandDigits, Leg, LegConfig};
 use offhook_media::mixer::BusBounds;
-use offhook_media::sdp::Direction;
+use offhook_media::sdp::{Direction, RtcpPath};
 use offhook_media::sender::StreamStart;
 use offhook_session::agent::{Agent, AgentError, EchoAgent, PlayAgent, UserTurn};
 use offhook_session::agent_session::{
-    AgentSession, CallEvent, LegCommands, LegQueueFull, Line, Outcome, Providers, SayOptions,
-    SessionEvent, SessionHandle, SessionTask,
+    AgentSession, CallEvent, CollectOptions, ConsentPrompt, LegCommands, LegQueueFull, Line,
+    Outcome, Providers, RecordPlan, SayOptions, SessionConfig, SessionEvent, SessionHandle,
+    SessionTask, TransferMode, TransferOutcome, TransferRequest, TransferStep,
 };
 use offhook_session::pii::Pii;
 use offhook_session::provider::Audio;
@@ -48,6 +49,8 @@ struct Call {
     call_events: mpsc::Sender<CallEvent>,
     /// What the far end was sent, 20 ms a line.
     heard: Arc<Mutex<Vec<Vec<i16>>>>,
+    /// What was recorded, where it is.
+    recording: rtrb::Consumer<i16>,
 }
 
 impl Call {
@@ -57,6 +60,18 @@ impl Call {
         providers: Providers,
         says: Option<(u64, &'static [u8])>,
     ) -> Self {
+        Self::start_with(config(), agent, providers, says).await
+    }
+
+    async fn start_with(
+        config: SessionConfig,
+        agent: Arc<dyn Agent>,
+        providers: Providers,
+        says: Option<(u64, &'static [u8])>,
+    ) -> Self {
+        // Thirty seconds of two sides.
+        let (recorder, recording) = rtrb::RingBuffer::new(2 * 30 * RATE_HZ as usize);
+        let recorder = config.record.first_mode().map(|mode| (recorder, mode));
         let (leg_events, events) = mpsc::channel(256);
         let (call_events, call_receiver) = mpsc::channel(8);
         let (call, mut requests) = mpsc::channel(8);
@@ -68,9 +83,10 @@ impl Call {
             call,
             call_events: call_receiver,
             sample_rate_hz: RATE_HZ,
+            has_mixer: true,
         };
         let listens = agent.listens();
-        let session = AgentSession::new(config(), line, agent, providers);
+        let session = AgentSession::new(config, line, agent, providers);
         let handle = session.handle();
         let events = handle.subscribe();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -80,6 +96,7 @@ impl Call {
             Arc::clone(&heard),
             says,
             listens,
+            recorder,
         ));
         let task = session.start();
         call_events.send(CallEvent::Answered).await.unwrap();
@@ -89,6 +106,7 @@ impl Call {
             events,
             call_events,
             heard,
+            recording,
         }
     }
 
@@ -102,6 +120,19 @@ impl Call {
             * 20
     }
 
+    /// How loud each side was at most in each 10 ms that were recorded since this was asked last.
+    fn recorded(&mut self) -> Vec<(u16, u16)> {
+        let samples: Vec<i16> = std::iter::from_fn(|| self.recording.pop().ok()).collect();
+        let loudest = |frame: &[i16], side: usize| {
+            let side = frame.iter().skip(side).step_by(2);
+            side.map(|sample| sample.unsigned_abs()).max().unwrap_or(0)
+        };
+        samples
+            .chunks(160)
+            .map(|frame| (loudest(frame, 0), loudest(frame, 1)))
+            .collect()
+    }
+
     fn drain_events(&mut self) -> Vec<SessionEvent> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
@@ -113,6 +144,7 @@ async fn media_thread(
     heard: Arc<Mutex<Vec<Vec<i16>>>>,
     says: Option<(u64, &'static [u8])>,
     voice_activity: bool,
+    recorder: Option<(rtrb::Producer<i16>, RecordMode)>,
 ) {
     let far_end = SocketAddr::from(([192, 0, 2, 9], 40_000));
     let stream = StreamStart {
@@ -125,13 +157,21 @@ async fn media_thread(
         telephone_event: None,
         also_accepted: Vec::new(),
         remote: Some(far_end),
+        rtcp: RtcpPath::Multiplexed,
         direction: Direction::SendReceive,
+        srtp: None,
         stream,
         voice_activity,
+        echo_guard: true,
+        in_band_digits: InBandDigits::Never,
+        call_tones: false,
         no_media_timeout: None,
         bounds: BusBounds::default(),
     };
     let mut leg = Leg::new(config, Instant::now().into_std()).unwrap();
+    if let Some((ring, mode)) = recorder {
+        leg.attach_recorder(ring, mode);
+    }
     let mut decoder = Decoder::new(CodecKind::Pcmu).unwrap();
     let mut clock = tokio::time::interval(Duration::from_millis(10));
     let mut slot = 0u64;
@@ -320,6 +360,60 @@ async fn one_utterance_replaces_another_without_a_sample_between() {
     assert!((730..=840).contains(&sound), "{sound} ms of sound");
 }
 
+/// Leaves what is said to the test.
+struct Quiet;
+
+#[async_trait]
+impl Agent for Quiet {}
+
+/// What a caller hears of a sentence of six seconds that is broken off after one by `away`, for five, until `back`.
+async fn heard_of_a_sentence(call: &mut Call, away: CallEvent, back: CallEvent) -> (usize, usize) {
+    let text = "x".repeat(120);
+    let said = call.session.say(text, SayOptions::default());
+    sleep(Duration::from_millis(1_500)).await;
+    call.call_events.send(away).await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    let before = call.sound_ms();
+    sleep(Duration::from_secs(5)).await;
+    let meanwhile = call.sound_ms() - before;
+    call.call_events.send(back).await.unwrap();
+    assert_eq!(said.wait().await, Outcome::Completed);
+    sleep(Duration::from_millis(100)).await;
+    (meanwhile, call.sound_ms() - meanwhile)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_on_hold_hears_nothing_of_what_the_agent_was_saying_and_all_of_it_afterwards() {
+    let mut call = Call::start(Arc::new(Quiet), providers(None), None).await;
+    let (meanwhile, heard) =
+        heard_of_a_sentence(&mut call, CallEvent::Held, CallEvent::Resumed).await;
+    assert_eq!(meanwhile, 0);
+    assert!((6_000..=6_080).contains(&heard), "{heard} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_for_whom_somebody_is_called_hears_it_ring_and_afterwards_the_agent_where_it_was()
+{
+    let mut call = Call::start(Arc::new(Quiet), providers(None), None).await;
+    let session = call.session.clone();
+    let request = TransferRequest::by(TransferMode::Bridge, "sip:desk@example.net");
+    let outcome = tokio::spawn(async move {
+        sleep(Duration::from_secs(1)).await;
+        session.transfer(request).await
+    });
+    let declined = TransferStep::Over(TransferOutcome::Declined);
+    let (rang, heard) = heard_of_a_sentence(
+        &mut call,
+        CallEvent::Transfer(TransferStep::Calling),
+        CallEvent::Transfer(declined),
+    )
+    .await;
+    // A second in five.
+    assert!((950..=1_050).contains(&rang), "{rang} ms");
+    assert!((6_000..=6_200).contains(&heard), "{heard} ms");
+    assert_eq!(outcome.await.unwrap(), TransferOutcome::Declined);
+}
+
 #[tokio::test(start_paused = true)]
 async fn echo_returns_what_the_caller_says_and_play_repeats_its_audio() {
     let call = Call::start(Arc::new(EchoAgent), providers(None), Some((500, SENTENCE))).await;
@@ -344,4 +438,90 @@ async fn echo_returns_what_the_caller_says_and_play_repeats_its_audio() {
         .await
         .unwrap();
     assert!(call.task.await.is_ok());
+}
+
+/// A caller who never stops talking, at a constant level.
+const MURMUR: &[u8] = &[0x90; 30 * 8_000];
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_recorded_from_the_end_of_the_consent_prompt_and_the_prompt_itself_is() {
+    let config = SessionConfig {
+        record: RecordPlan::AfterConsent(Arc::new(ConsentPrompt {
+            text: "This call is recorded.".into(),
+            audio: None,
+        })),
+        ..config()
+    };
+    let agent = Prompt::new("Hello there.");
+    let says = Some((0, MURMUR));
+    let mut call = Call::start_with(config, agent.clone(), providers(None), says).await;
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(*agent.outcome.lock().unwrap(), Some(Outcome::Completed));
+    let recorded = call.recorded();
+    assert!((395..=405).contains(&recorded.len()), "{}", recorded.len());
+    let loud = |side: fn(&(u16, u16)) -> u16| {
+        let first = recorded.iter().position(|frame| side(frame) > 500);
+        let count = recorded.iter().filter(|frame| side(frame) > 500).count();
+        (first.expect("a sound"), count)
+    };
+    let (caller_from, caller_for) = loud(|frame| frame.0);
+    let (agent_from, agent_for) = loud(|frame| frame.1);
+    // 22 characters at 50 ms each, and then the greeting's 12.
+    let told = caller_from - agent_from;
+    assert!((110..=112).contains(&told), "{told}0 ms");
+    assert!(agent_for.abs_diff(110 + 60) <= 2, "{agent_for}0 ms");
+    assert_eq!(caller_from + caller_for, recorded.len(), "without a gap");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_and_a_sensitive_collection_are_silence_of_their_own_length_in_the_recording() {
+    struct Collects;
+
+    #[async_trait]
+    impl Agent for Collects {
+        async fn on_enter(&self, session: SessionHandle) -> Result<(), AgentError> {
+            sleep(Duration::from_secs(1)).await;
+            session.pause_recording().await;
+            sleep(Duration::from_secs(1)).await;
+            session.resume_recording().await;
+            sleep(Duration::from_secs(1)).await;
+            session
+                .collect(CollectOptions {
+                    first_digit_timeout: Duration::from_secs(2),
+                    sensitive: true,
+                    ..CollectOptions::default()
+                })
+                .await;
+            Ok(())
+        }
+    }
+
+    let config = SessionConfig {
+        record: RecordPlan::On,
+        ..config()
+    };
+    let says = Some((0, MURMUR));
+    let mut call = Call::start_with(config, Arc::new(Collects), providers(None), says).await;
+    sleep(Duration::from_secs(8)).await;
+    let recorded = call.recorded();
+    assert!((795..=805).contains(&recorded.len()), "{}", recorded.len());
+    let mut stretches: Vec<(bool, usize)> = Vec::new();
+    for (caller, _) in recorded.iter().skip_while(|frame| frame.0 == 0) {
+        let sounds = *caller > 0;
+        match stretches.last_mut() {
+            Some((same, length)) if *same == sounds => *length += 1,
+            _ => stretches.push((sounds, 1)),
+        }
+    }
+    let expected = [(true, 100), (false, 100), (true, 100), (false, 300)];
+    assert_eq!(stretches.len(), 5, "{stretches:?}");
+    for (index, (sounds, length)) in expected.into_iter().enumerate() {
+        let (heard, frames) = stretches[index];
+        // The first begins with the jitter buffer's delay, which is not the session's time.
+        let off = if index == 0 { 10 } else { 2 };
+        assert!(
+            heard == sounds && frames.abs_diff(length) <= off,
+            "{stretches:?}"
+        );
+    }
 }

@@ -6,7 +6,7 @@
 //! The far end's From, To, Contact and Record-Route are echoed as they came: a peer that finds its
 //! Contact rewritten in our ACK ends the call.
 
-use crate::message::{CSeq, Headers, Method, NameAddr, Request, Response, Uri};
+use crate::message::{CSeq, Headers, Method, NameAddr, Replaces, Request, Response, Uri};
 
 /// What identifies a dialog at our end (RFC 3261 12).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +115,20 @@ impl Dialog {
     /// What identifies it.
     pub(crate) fn id(&self) -> &DialogId {
         &self.id
+    }
+
+    /// The far end's address, with what makes whoever calls it there take this dialog's place (RFC 5589 7.1); `None`
+    /// where it cannot be called by SIP.
+    pub(crate) fn replacement(&self) -> Option<Uri> {
+        let replaces = Replaces {
+            call_id: self.id.call_id.clone(),
+            to_tag: self.id.remote_tag.clone(),
+            from_tag: self.id.local_tag.clone(),
+            early_only: false,
+        };
+        let mut target = self.remote_target.clone();
+        target.sip_mut()?.headers = Some(format!("Replaces={}", replaces.as_uri_header()));
+        Some(target)
     }
 
     /// Where its next request is sent: the top route, or the remote target (12.2.1.1, 8.1.2).

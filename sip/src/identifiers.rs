@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write},
-    hash::{BuildHasher, DefaultHasher, Hasher},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher},
 };
 
 /// The magic cookie that starts every RFC 3261 branch (8.1.1.7).
@@ -29,6 +29,15 @@ impl BuildHasher for SeededHash {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.seed);
         hasher
+    }
+}
+
+/// Shrinks a map that holds far less than it once did: a burst's room is not kept through the quiet hours after it.
+pub(crate) fn give_back_room<Key: Eq + Hash, Value>(map: &mut SeededMap<Key, Value>) {
+    /// Not worth giving back.
+    const ROOM: usize = 128;
+    if map.capacity() > 4 * ROOM && map.len() < map.capacity() / 8 {
+        map.shrink_to(ROOM.max(map.len() * 2));
     }
 }
 

@@ -22,14 +22,18 @@ use crate::wav::{self, Heard};
 const MODULES: &str = "/usr/lib/baresip/modules";
 /// From start to the first command.
 const READY: Duration = Duration::from_secs(10);
-/// What the caller says when nobody listens for it: one minute of a quiet line.
-const QUIET_LINE_S: u32 = 60;
+/// Which port of its block it takes SIP at.
+const SIP_PORT: u16 = 2;
+/// What the caller says lasts one minute.
+const SAYS_S: u32 = 60;
 
 /// The codec a softphone offers, besides telephone-event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
     /// G.711 µ-law at 8 kHz.
     Pcmu,
+    /// G.722 at 16 kHz.
+    G722,
     /// Opus at 48 kHz, one channel.
     Opus,
 }
@@ -38,6 +42,7 @@ impl Codec {
     fn account_name(self) -> &'static str {
         match self {
             Self::Pcmu => "pcmu",
+            Self::G722 => "g722/16000/1",
             Self::Opus => "opus/48000/1",
         }
     }
@@ -45,7 +50,43 @@ impl Codec {
     fn sample_rate_hz(self) -> u32 {
         match self {
             Self::Pcmu => 8_000,
+            Self::G722 => 16_000,
             Self::Opus => 48_000,
+        }
+    }
+}
+
+/// What differs between the softphones that tests start.
+#[derive(Debug, Clone, Copy)]
+pub struct BaresipSetup<'a> {
+    /// What it offers.
+    pub codec: Codec,
+    /// Over TLS it believes only whom the authorities in this file vouch for.
+    pub believed: Option<&'a Path>,
+    /// Whether it offers RTCP on the port of RTP.
+    pub rtcp_mux: bool,
+    /// Whether it says something all the time (see [`wav::write_murmur`]), and not a quiet line.
+    pub murmurs: bool,
+    /// A recording that it says in place of both: at the codec's rate, one channel.
+    pub says: Option<&'a Path>,
+    /// Whether it offers SRTP, and takes nothing else.
+    pub srtp: bool,
+    /// Whether it answers whoever calls.
+    pub answers: bool,
+}
+
+impl BaresipSetup<'_> {
+    /// One that offers `codec`, believes everybody, and has RTCP on a port of its own.
+    #[must_use]
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            believed: None,
+            rtcp_mux: false,
+            murmurs: false,
+            says: None,
+            srtp: false,
+            answers: false,
         }
     }
 }
@@ -57,7 +98,7 @@ pub struct Baresip {
     control: TcpStream,
     unread: Vec<u8>,
     folder: Scratch,
-    _ports: PortBlock,
+    ports: PortBlock,
 }
 
 impl Baresip {
@@ -66,7 +107,18 @@ impl Baresip {
     /// # Errors
     /// When baresip is missing or not ready in ten seconds, with what it printed.
     pub fn start(codec: Codec) -> Result<Self, String> {
-        Self::start_believing(codec, None)
+        Self::start_with(&BaresipSetup::new(codec))
+    }
+
+    /// The same, and it says something all the time: see [`wav::write_murmur`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_murmuring(codec: Codec) -> Result<Self, String> {
+        Self::start_with(&BaresipSetup {
+            murmurs: true,
+            ..BaresipSetup::new(codec)
+        })
     }
 
     /// The same, and over TLS it believes only whom the authorities in the file `believed` vouch for.
@@ -74,12 +126,34 @@ impl Baresip {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_believing(codec: Codec, believed: Option<&Path>) -> Result<Self, String> {
+        Self::start_with(&BaresipSetup {
+            believed,
+            ..BaresipSetup::new(codec)
+        })
+    }
+
+    /// Starts a softphone as `setup` says.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(setup: &BaresipSetup<'_>) -> Result<Self, String> {
+        let codec = setup.codec;
         let folder = Scratch::new("baresip").map_err(|error| error.to_string())?;
         let ports = PortBlock::take(48).map_err(|error| error.to_string())?;
         let says = folder.file("says.wav");
-        wav::write_quiet_line(&says, codec.sample_rate_hz(), QUIET_LINE_S)
-            .map_err(|error| error.to_string())?;
-        write_configuration(codec, believed, &folder, &ports).map_err(|error| error.to_string())?;
+        let write = match setup.murmurs {
+            true => wav::write_murmur,
+            false => wav::write_quiet_line,
+        };
+        match setup.says {
+            Some(file) => fs::copy(file, &says)
+                .map(|_| ())
+                .map_err(|error| error.to_string())?,
+            None => {
+                write(&says, codec.sample_rate_hz(), SAYS_S).map_err(|error| error.to_string())?
+            }
+        }
+        write_configuration(setup, &folder, &ports).map_err(|error| error.to_string())?;
         let mut command = Command::new("baresip");
         command
             .arg("-f")
@@ -106,8 +180,21 @@ impl Baresip {
             control,
             unread: Vec::new(),
             folder,
-            _ports: ports,
+            ports,
         })
+    }
+
+    /// Where it takes calls.
+    pub fn sip(&self) -> SocketAddr {
+        self.ports.address(SIP_PORT)
+    }
+
+    /// Waits until a call that it answered is up.
+    ///
+    /// # Errors
+    /// When none is within `limit`.
+    pub fn answered(&mut self, limit: Duration) -> Result<(), String> {
+        self.event(&["CALL_ESTABLISHED"], limit).map(|_| ())
     }
 
     /// Calls `user` at `target` and waits until the call is up.
@@ -164,6 +251,11 @@ impl Baresip {
     /// blocks of some hundred milliseconds.
     pub fn heard(&self) -> Option<Heard> {
         Heard::read(&self.recording("-dec.wav")?)
+    }
+
+    /// How much what the caller hears is like what it says; `None` while either is too short.
+    pub fn likeness(&self) -> Option<wav::Likeness> {
+        wav::likeness(&self.recording("-enc.wav")?, &self.recording("-dec.wav")?)
     }
 
     /// What baresip printed, its trace of the call included.
@@ -235,12 +327,12 @@ fn take_netstring(unread: &mut Vec<u8>) -> Option<String> {
 }
 
 fn write_configuration(
-    codec: Codec,
-    believed: Option<&Path>,
+    setup: &BaresipSetup<'_>,
     folder: &Scratch,
     ports: &PortBlock,
 ) -> io::Result<()> {
-    let believed = believed.map(|file| {
+    let rtcp_mux = if setup.rtcp_mux { "yes" } else { "no" };
+    let believed = setup.believed.map(|file| {
         let file = file.display();
         format!("sip_cafile {file}\nsip_verify_server yes\n")
     });
@@ -250,6 +342,8 @@ fn write_configuration(
         "sip_listen {sip}\n\
          net_interface 127.0.0.1\n\
          rtp_ports {first}-{last}\n\
+         rtcp_mux {rtcp_mux}\n\
+         rtp_stats yes\n\
          audio_source aufile,{folder_name}/says.wav\n\
          audio_player aubridge,nowhere\n\
          audio_alert aubridge,nowhere\n\
@@ -258,18 +352,28 @@ fn write_configuration(
          opus_sprop_stereo no\n\
          snd_path {folder_name}\n\
          module_path {MODULES}\n\
-         module g711.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+         module g711.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
          module_app account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
          ctrl_tcp_listen {control}\n\
          {believed}",
         believed = believed.unwrap_or_default(),
-        sip = ports.address(2),
+        sip = ports.address(SIP_PORT),
         control = ports.address(4),
     );
     fs::write(folder.file("config"), configuration)?;
     let account = format!(
-        "<sip:softphone@127.0.0.1>;regint=0;audio_codecs={}\n",
-        codec.account_name()
+        "<sip:softphone@127.0.0.1>;regint=0;audio_codecs={}{}{}\n",
+        setup.codec.account_name(),
+        if setup.srtp {
+            ";mediaenc=srtp-mand"
+        } else {
+            ""
+        },
+        if setup.answers {
+            ";answermode=auto"
+        } else {
+            ""
+        },
     );
     fs::write(folder.file("accounts"), account)?;
     fs::write(folder.file("contacts"), "")

@@ -19,6 +19,8 @@ pub struct Program {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Whether it and its own processes are a group.
+    has_group: bool,
 }
 
 impl Program {
@@ -26,10 +28,31 @@ impl Program {
     ///
     /// # Errors
     /// When the log cannot be made or the program cannot be started; the program is named.
-    pub fn start(name: &str, mut command: Command, log: PathBuf) -> io::Result<Self> {
+    pub fn start(name: &str, command: Command, log: PathBuf) -> io::Result<Self> {
+        Self::start_ended_by(libc::SIGKILL, name, command, log, false)
+    }
+
+    /// The same for a program with processes of its own, which it ends when it is asked to leave and forgets when it is
+    /// killed. They are a group, of which nothing is left when this value is gone.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_group(name: &str, mut command: Command, log: PathBuf) -> io::Result<Self> {
+        command.process_group(0);
+        Self::start_ended_by(libc::SIGTERM, name, command, log, true)
+    }
+
+    /// `signal` is what it gets from the kernel when the thread that started it ends.
+    fn start_ended_by(
+        signal: libc::c_int,
+        name: &str,
+        mut command: Command,
+        log: PathBuf,
+        has_group: bool,
+    ) -> io::Result<Self> {
         let output = File::create(&log)?;
         // SAFETY: between fork and exec only this system call is made, which touches no memory.
-        unsafe { command.pre_exec(die_with_parent) };
+        unsafe { command.pre_exec(move || end_with_parent(signal)) };
         let child = command
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
@@ -42,6 +65,7 @@ impl Program {
             name: name.to_owned(),
             child,
             log,
+            has_group,
         })
     }
 
@@ -108,14 +132,19 @@ impl Drop for Program {
         if self.ended().is_none() && self.stop().is_err() {
             eprintln!("{} did not leave on SIGTERM and was killed", self.name);
         }
+        if self.has_group {
+            // SAFETY: no memory is involved. A group lives on in its members alone, so it is nobody else's; without any
+            // this fails, which is what is wanted.
+            unsafe { libc::kill(-(self.child.id() as libc::pid_t), libc::SIGKILL) };
+        }
     }
 }
 
-/// Asks the kernel to kill the calling process when the thread that started it ends: also a test program that is
-/// killed itself leaves nothing running.
-fn die_with_parent() -> io::Result<()> {
+/// Asks the kernel to send `signal` to the calling process when the thread that started it ends: also a test program
+/// that is killed itself leaves nothing running.
+fn end_with_parent(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: the arguments are plain numbers.
-    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -18,6 +18,8 @@ use crate::wav;
 
 /// From start to ready; a debug build on a busy machine included.
 const READY: Duration = Duration::from_secs(20);
+/// How long a line of the log may take.
+const IN_THE_LOG: Duration = Duration::from_secs(10);
 /// Ports of the block below this one are for SIP, control, and some to spare.
 const FIRST_RTP_PORT: u16 = 8;
 
@@ -25,6 +27,8 @@ const FIRST_RTP_PORT: u16 = 8;
 /// set, `front-desk`; nothing else is routed. Loopback is the one trunk.
 #[derive(Debug, Clone)]
 pub struct DaemonSetup {
+    /// What is started in the daemon's place.
+    pub program: Option<PathBuf>,
     /// Most calls at once.
     pub calls: u16,
     /// Most new calls a second. RTP ports are given for these and for `calls`, so that resting ports refuse no call.
@@ -42,7 +46,7 @@ pub struct DaemonSetup {
     /// Keys added to the table `limits`.
     pub limit_keys: &'static str,
     /// Who may call in.
-    pub inbound_from: &'static str,
+    pub inbound_from: Vec<&'static str>,
     /// Keys added to the table of the trunk, which is `loopback`.
     pub trunk_keys: String,
     /// Keys added to the table of the agent `echo`.
@@ -55,11 +59,15 @@ pub struct DaemonSetup {
     pub drain_s: u32,
     /// Variables it is started with, besides those of the tests.
     pub environment: Vec<(&'static str, String)>,
+    /// The largest file that it may write, its log included, in units of 512 bytes: beyond, writing fails, as on a disk
+    /// that is full. A whole number, or `unlimited`.
+    pub largest_file: &'static str,
 }
 
 impl Default for DaemonSetup {
     fn default() -> Self {
         Self {
+            program: None,
             calls: 50,
             calls_per_second: 100,
             codecs: vec!["opus", "pcmu", "pcma"],
@@ -68,13 +76,14 @@ impl Default for DaemonSetup {
             tls: None,
             sip_keys: String::new(),
             limit_keys: "",
-            inbound_from: "127.0.0.0/8",
+            inbound_from: vec!["127.0.0.0/8"],
             trunk_keys: String::new(),
             echo_keys: "",
             more: String::new(),
             log: "info",
             drain_s: 2,
             environment: Vec::new(),
+            largest_file: "unlimited",
         }
     }
 }
@@ -112,7 +121,7 @@ impl Daemon {
         write_tone(&folder)?;
         fs::write(&file, configuration(setup, sip, tls, control, &rtp_ports))
             .map_err(|error| error.to_string())?;
-        let program = launch(&file, &folder, setup.log, &setup.environment, control)?;
+        let program = launch(&file, &folder, setup, control)?;
         Ok(Self {
             program,
             sip,
@@ -130,7 +139,11 @@ impl Daemon {
     /// As [`Daemon::start`]; a port in use is among what it prints.
     pub fn start_with(file: &Path, sip: SocketAddr, control: SocketAddr) -> Result<Self, String> {
         let folder = Scratch::new("daemon").map_err(|error| error.to_string())?;
-        let program = launch(file, &folder, "warn", &[], control)?;
+        let setup = DaemonSetup {
+            log: "warn",
+            ..DaemonSetup::default()
+        };
+        let program = launch(file, &folder, &setup, control)?;
         Ok(Self {
             program,
             sip,
@@ -173,6 +186,20 @@ impl Daemon {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         self.program.log()
+    }
+
+    /// What it has logged, once `words` are `times` in it. The log is written by a thread of its own, so that a line
+    /// may come after the answer or the packet that it tells of.
+    ///
+    /// # Panics
+    /// When they are not within ten seconds, or there are more of them.
+    #[track_caller]
+    pub fn log_telling(&self, words: &str, times: usize) -> String {
+        let told = || self.log().matches(words).count();
+        let _ = wait_until(words, IN_THE_LOG, || (told() >= times).then_some(()));
+        let log = self.log();
+        assert_eq!(log.matches(words).count(), times, "{words:?} in\n{log}");
+        log
     }
 
     /// Whether it is still running.
@@ -236,21 +263,28 @@ impl Daemon {
 fn launch(
     file: &Path,
     folder: &Scratch,
-    log: &str,
-    environment: &[(&'static str, String)],
+    setup: &DaemonSetup,
     control: SocketAddr,
 ) -> Result<Program, String> {
-    let mut command = Command::new(binary()?);
+    // The shell becomes the daemon, which keeps the limit and ignores the signal that would come with it.
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f {}; exec \"$0\" run --config \"$1\"",
+        setup.largest_file
+    );
+    let mut command = Command::new("sh");
     command
-        .arg("run")
-        .arg("--config")
+        .args(["-c", &limited])
+        .arg(match &setup.program {
+            Some(program) => program.clone(),
+            None => binary()?,
+        })
         .arg(file)
         .current_dir(folder.path());
     command
-        .env("OFFHOOK_LOG", log)
+        .env("OFFHOOK_LOG", setup.log)
         .env_remove("NOTIFY_SOCKET")
         .env_remove("JOURNAL_STREAM")
-        .envs(environment.iter().map(|(name, value)| (name, value)));
+        .envs(setup.environment.iter().map(|(name, value)| (name, value)));
     let mut program = Program::start("offhook", command, folder.file("offhook.log"))
         .map_err(|error| error.to_string())?;
     let ready = wait_until("readiness of offhook", READY, || match program.ended() {
@@ -297,7 +331,7 @@ fn configuration(
          [limits]\ncalls = {calls}\ncalls_per_second = {calls_per_second}\n{limit_keys}\n\n\
          [control]\nlisten = \"{control}\"\n\n\
          [drain]\ntimeout_s = {drain_s}\n\n\
-         [trunk.loopback]\ninbound_from = [\"{inbound_from}\"]\n{trunk_keys}\n\n\
+         [trunk.loopback]\ninbound_from = {inbound_from:?}\n{trunk_keys}\n\n\
          [agent.echo]\nkind = \"echo\"\n{echo_keys}\n\n\
          [agent.tone]\nkind = \"play\"\nfile = \"tone.wav\"\n\n\
          [[route]]\nto = \"echo\"\nagent = \"echo\"\n\n\
@@ -332,10 +366,22 @@ pub fn binary() -> Result<PathBuf, String> {
     BINARY.get_or_init(build).clone()
 }
 
+/// The daemon whose voice and recogniser follow a script, built with the profile of this program.
+///
+/// # Errors
+/// As [`binary`].
+pub fn scripted() -> Result<PathBuf, String> {
+    build_with(&["--example", "scripted"], "examples/scripted")
+}
+
 fn build() -> Result<PathBuf, String> {
     if let Some(given) = env::var_os("OFFHOOK_BINARY") {
         return Ok(given.into());
     }
+    build_with(&["--bin", "offhook"], "offhook")
+}
+
+fn build_with(what: &[&str], program: &str) -> Result<PathBuf, String> {
     let this = env::current_exe().map_err(|error| error.to_string())?;
     // target/PROFILE/deps/test-program, or target/PROFILE/program
     let profile = this
@@ -345,22 +391,32 @@ fn build() -> Result<PathBuf, String> {
         .ok_or("no target folder above this program")?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // All members are named so that shared dependencies keep the features that the tests were built with.
+    // An example's name is one package's; the others' features are the same without it.
     cargo
-        .args(["build", "--quiet", "--workspace", "--bin", "offhook"])
+        .args(["build", "--quiet", "--workspace"])
+        .args(what)
         .current_dir(repository());
+    // What cargo says of this package to its tests; ring's build script would take it for a change and run again.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_PKG_") {
+            cargo.env_remove(&name);
+        }
+    }
     if let Some(target) = profile.parent() {
         cargo.arg("--target-dir").arg(target);
     }
-    if profile.ends_with("release") {
-        cargo.arg("--release");
+    // That of `dev` is called debug.
+    if let Some(name) = profile.file_name().filter(|name| *name != "debug") {
+        cargo.arg("--profile").arg(name);
     }
     let built = cargo
         .output()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     match built.status.success() {
-        true => Ok(profile.join("offhook")),
+        true => Ok(profile.join(program)),
         false => Err(format!(
-            "cannot build offhook:\n{}",
+            "cannot build {program}:\n{}",
             String::from_utf8_lossy(&built.stderr)
         )),
     }

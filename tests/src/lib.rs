@@ -7,19 +7,26 @@
 //! ```text
 //!  machine, process_gauge                         what the machine can tell
 //!  ports, scratch, wait, child, http              what it lends, and how to ask
-//!  daemon, api, sipp, baresip                     the programs under test, what they are told, and the real peers
+//!  daemon, api, sipp, baresip, kamailio           the programs under test, what they are told, and the real peers
+//!  authority                                      who vouches for whom over TLS
 //!  dns_server                                     the names that a test makes up
-//!  phone, wire, voice                             one call by hand: its SIP, and its audio
+//!  desk                                           what webhooks ask
+//!  phone, far_end, wire, voice                    one call by hand: its SIP, and its audio
+//!  tshark                                         what a stranger makes of a capture
 //!  torture, mutation                              messages that nobody should send
 //!  load                                           N calls at once, measured from outside
 //! ```
 
 pub mod api;
+pub mod authority;
 pub mod baresip;
 pub mod child;
 pub mod daemon;
+pub mod desk;
 pub mod dns_server;
+pub mod far_end;
 pub mod http;
+pub mod kamailio;
 pub mod load;
 pub mod machine;
 pub mod mutation;
@@ -30,6 +37,7 @@ pub mod scratch;
 pub mod sip_text;
 pub mod sipp;
 pub mod torture;
+pub mod tshark;
 pub mod voice;
 pub mod wait;
 pub mod wav;

@@ -2,7 +2,7 @@
 //! every wait with a deadline.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::ports::PortBlock;
@@ -27,10 +27,24 @@ impl Phone {
     /// # Errors
     /// When no ports are free.
     pub fn new(target: SocketAddr, user: &str, call_id: &str) -> io::Result<Self> {
+        let here = [Ipv4Addr::LOCALHOST; 2];
+        Self::between(here, target, user, call_id)
+    }
+
+    /// The same at addresses of loopback of its own: the first is where it signals from, the second where its audio is.
+    ///
+    /// # Errors
+    /// When no ports are free.
+    pub fn between(
+        addresses: [Ipv4Addr; 2],
+        target: SocketAddr,
+        user: &str,
+        call_id: &str,
+    ) -> io::Result<Self> {
         let ports = PortBlock::take(8)?;
-        let sip = UdpSocket::bind(ports.address(1))?;
-        let rtp = UdpSocket::bind(ports.address(2))?;
-        let caller = Caller::new(ports.address(1), target, user, call_id.to_owned());
+        let sip = UdpSocket::bind((addresses[0], ports.port(1)))?;
+        let rtp = UdpSocket::bind((addresses[1], ports.port(2)))?;
+        let caller = Caller::new(sip.local_addr()?, target, user, call_id.to_owned());
         Ok(Self {
             caller,
             sip,
@@ -44,8 +58,33 @@ impl Phone {
     /// # Errors
     /// When none comes within five seconds.
     pub fn call(&mut self) -> io::Result<String> {
+        self.call_with("")
+    }
+
+    /// The same, with header lines in the INVITE that others do not have.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_with(&mut self, lines: &str) -> io::Result<String> {
         let invite = self.caller.invite(self.rtp.local_addr()?);
-        self.send(&invite)?;
+        self.place(&invite.replacen("From:", &format!("{lines}From:"), 1))
+    }
+
+    /// Calls with an offer of PCMU alone: no telephone-event.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub fn call_without_events(&mut self) -> io::Result<String> {
+        let offer: String = sip_text::pcmu_offer(self.rtp.local_addr()?)
+            .replace(" 0 101", " 0")
+            .split_inclusive("\r\n")
+            .filter(|line| !line.contains(":101 "))
+            .collect();
+        self.place(&self.caller.request("INVITE", 1, "1", &offer))
+    }
+
+    fn place(&mut self, invite: &str) -> io::Result<String> {
+        self.send(invite)?;
         let answer = self.final_answer("INVITE")?;
         self.caller.learn(&answer);
         if sip_text::status(&answer).is_some_and(|status| status < 300) {
@@ -55,6 +94,7 @@ impl Phone {
             }
         } else {
             self.caller.contact = None;
+            self.caller.route.clear();
             self.send(&self.caller.ack_refusal())?;
         }
         Ok(answer)
@@ -74,11 +114,20 @@ impl Phone {
     /// # Errors
     /// `TimedOut` when no BYE comes within `limit`.
     pub fn answer_bye(&self, limit: Duration) -> io::Result<()> {
+        let bye = self.request("BYE", limit)?;
+        self.send(&sip_text::ok(&bye))
+    }
+
+    /// Waits for a request of the far end's, passing over everything else, and leaves its answer to the caller.
+    ///
+    /// # Errors
+    /// `TimedOut` when none comes within `limit`.
+    pub fn request(&self, method: &str, limit: Duration) -> io::Result<String> {
         let deadline = Instant::now() + limit;
         loop {
             let message = self.receive(deadline)?;
-            if sip_text::status(&message).is_none() && sip_text::method(&message) == Some("BYE") {
-                return self.send(&sip_text::ok(&message));
+            if sip_text::status(&message).is_none() && sip_text::method(&message) == Some(method) {
+                return Ok(message);
             }
         }
     }
@@ -118,6 +167,12 @@ impl Phone {
                 return Ok(message);
             }
         }
+    }
+
+    /// Whether nothing of our call has come so far.
+    pub fn hears_nothing(&self) -> bool {
+        self.receive(Instant::now() + Duration::from_millis(1))
+            .is_err()
     }
 
     /// The next message of our call. Whoever had these ports before may still be sent something.

@@ -20,6 +20,8 @@ pub struct Caller {
     pub to: Option<String>,
     /// The far end's Contact URI; `None` before the answer.
     pub contact: Option<String>,
+    /// Route headers as they stand: what proxies on the way wrote into the answer, the nearest first.
+    pub route: String,
 }
 
 impl Caller {
@@ -33,6 +35,7 @@ impl Caller {
             call_id,
             to: None,
             contact: None,
+            route: String::new(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Caller {
             user,
             number,
             call_id,
+            route,
             ..
         } = self;
         let to = self
@@ -94,7 +98,7 @@ impl Caller {
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {local};rport;branch=z9hG4bK-{call_id}-{branch}\r\n\
              Max-Forwards: 70\r\n\
-             From: <sip:{number}@{local}>;tag=from-{call_id}\r\n\
+             {route}From: <sip:{number}@{local}>;tag=from-{call_id}\r\n\
              To: {to}\r\n\
              Call-ID: {call_id}\r\n\
              CSeq: {sequence} {method}\r\n\
@@ -104,8 +108,14 @@ impl Caller {
         )
     }
 
-    /// Takes the far end's tag and Contact from an answer.
+    /// Takes the far end's tag, its Contact and the route to it from an answer.
     pub fn learn(&mut self, answer: &str) {
+        let recorded = header_lines(answer, "Record-Route");
+        self.route = recorded
+            .lines()
+            .rev()
+            .map(|line| format!("{}\r\n", line.trim_start_matches("Record-")))
+            .collect();
         self.to = header(answer, "To").map(str::to_owned);
         self.contact = header(answer, "Contact").map(|contact| uri_of(contact).to_owned());
     }
@@ -128,6 +138,28 @@ pub fn ok(request: &str) -> String {
         .map(|name| header_lines(request, name))
         .collect();
     format!("SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n")
+}
+
+/// Another answer to a request, with `tag` in To where there is none yet, header lines of its own, and an SDP body
+/// unless that is empty.
+pub fn answer(request: &str, status: &str, tag: &str, lines: &str, sdp: &str) -> String {
+    let copied: String = ["Via", "Record-Route", "From", "Call-ID", "CSeq"]
+        .into_iter()
+        .map(|name| header_lines(request, name))
+        .collect();
+    let to = header(request, "To").unwrap_or_default();
+    let tag = match to.contains(";tag=") {
+        true => String::new(),
+        false => format!(";tag={tag}"),
+    };
+    let content_type = match sdp.is_empty() {
+        true => "",
+        false => "Content-Type: application/sdp\r\n",
+    };
+    format!(
+        "SIP/2.0 {status}\r\n{copied}To: {to}{tag}\r\n{lines}{content_type}Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
 }
 
 /// The status code of a response; `None` for a request.
@@ -224,5 +256,15 @@ mod tests {
         let bye = caller.bye();
         assert!(bye.starts_with("BYE sip:e@127.0.0.1:9 SIP/2.0\r\n"));
         assert_eq!(header(&bye, "To"), Some("<sip:echo@x>;tag=9"));
+    }
+
+    #[test]
+    fn requests_take_the_recorded_route_from_its_near_end() {
+        let mut caller = caller();
+        caller.learn(
+            "SIP/2.0 200 OK\r\nRecord-Route: <sip:far;lr>\r\nRecord-Route: <sip:near;lr>\r\n\r\n",
+        );
+        let route = header_lines(&caller.bye(), "Route");
+        assert_eq!(route, "Route: <sip:near;lr>\r\nRoute: <sip:far;lr>\r\n");
     }
 }

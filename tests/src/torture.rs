@@ -12,6 +12,19 @@ pub enum Verdict {
     Silent,
 }
 
+/// What a stream makes of a message, where lengths say what follows what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// It is cut out, has its verdict, and what follows is read.
+    Whole,
+    /// It is two messages; the second gets this final answer.
+    Two(u16),
+    /// It never ends: it is waited for, and everything behind it is its body.
+    Unfinished,
+    /// Where it ends is not known, so nothing behind it can be either: the connection is closed.
+    Broken,
+}
+
 /// One message.
 #[derive(Debug)]
 pub struct Torture {
@@ -23,6 +36,39 @@ pub struct Torture {
     pub verdict: Verdict,
     /// What the RFC says of it, in short, and our choice where it leaves one.
     pub why: &'static str,
+}
+
+impl Torture {
+    /// What a stream makes of it.
+    pub fn framing(&self) -> Framing {
+        match self.name {
+            "dblreq" => Framing::Two(200),
+            "clerr" => Framing::Unfinished,
+            "ncl" | "mcl01" => Framing::Broken,
+            _ => Framing::Whole,
+        }
+    }
+
+    /// Whether it says how long its body is. A datagram need not.
+    pub fn has_length(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        head.lines().any(is_length)
+    }
+
+    /// As it is written to a stream, where a message without a body has to say so.
+    pub fn streamed(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        if !self.has_length() {
+            bytes.truncate(bytes.len() - 2);
+            bytes.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        }
+        bytes
+    }
+}
+
+fn is_length(line: &str) -> bool {
+    line.starts_with("Content-Length") || line.starts_with("l:")
 }
 
 /// A description that any caller might send.
@@ -48,10 +94,7 @@ fn torture(
 ) -> Torture {
     let body = body.as_ref();
     let mut text = lines.join("\r\n");
-    let has_length = lines
-        .iter()
-        .any(|line| line.starts_with("Content-Length") || line.starts_with("l:"));
-    if !has_length && !body.is_empty() {
+    if !lines.iter().any(|line| is_length(line)) && !body.is_empty() {
         let _ = write!(text, "\r\nContent-Length: {}", body.len());
     }
     text += "\r\n\r\n";

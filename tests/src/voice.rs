@@ -73,6 +73,12 @@ impl Voice {
         let samples: Vec<i16> = hound::WavReader::open(wav)
             .and_then(|reader| reader.into_samples().collect())
             .map_err(|error| format!("{}: {error}", wav.display()))?;
+        self.say_samples(&samples);
+        Ok(())
+    }
+
+    /// Says 16-bit samples at 8 kHz. Returns at once.
+    pub fn say_samples(&self, samples: &[i16]) {
         for frame in samples.chunks(FRAME) {
             let mut encoded = [0xff; FRAME];
             for (to, from) in encoded.iter_mut().zip(frame) {
@@ -80,7 +86,6 @@ impl Voice {
             }
             self.queue(Packet::Speech(encoded));
         }
-        Ok(())
     }
 
     /// Presses keys one after the other (0 to 9, `*`, `#`); others are passed over. Returns at once.

@@ -17,6 +17,35 @@ pub fn write_quiet_line(path: &Path, sample_rate_hz: u32, seconds: u32) -> hound
     })
 }
 
+/// Writes `seconds` of a murmur: noise as a telephone carries it, loud and soft in turn, and never the same twice, so
+/// that it is like itself at one delay only.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_murmur(path: &Path, sample_rate_hz: u32, seconds: u32) -> hound::Result<()> {
+    let mut noise = 0x2545_f491_4f6c_dd1d_u64;
+    let mut tones = [(0.0, 0.0); 3];
+    write_mono(path, sample_rate_hz, seconds * sample_rate_hz, |n| {
+        if n.is_multiple_of(sample_rate_hz / 20) {
+            for (hertz, _) in &mut tones {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                *hertz = 200.0 + (noise % 1_600) as f64;
+            }
+        }
+        let swell = 1.0 + 0.5 * (f64::from(n) / f64::from(sample_rate_hz) * 9.0).sin();
+        let sum: f64 = tones
+            .iter_mut()
+            .map(|(hertz, phase)| {
+                *phase += *hertz * std::f64::consts::TAU / f64::from(sample_rate_hz);
+                phase.sin()
+            })
+            .sum();
+        (2_000.0 * swell * sum) as i16
+    })
+}
+
 /// Writes `seconds` of a steady tone at a quarter of full scale.
 ///
 /// # Errors
@@ -30,6 +59,29 @@ pub fn write_tone(
     let step = tone_hz * std::f64::consts::TAU / f64::from(sample_rate_hz);
     write_mono(path, sample_rate_hz, seconds * sample_rate_hz, |n| {
         (8192.0 * (f64::from(n) * step).sin()) as i16
+    })
+}
+
+/// Writes keys as tones at 8 kHz: 100 ms each, -10 dBm0 a tone, with 100 ms of quiet around each.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_keys(path: &Path, keys: &str) -> hound::Result<()> {
+    const PIECE: u32 = 800;
+    let places: Vec<usize> = keys
+        .chars()
+        .filter_map(|key| "123A456B789C*0#D".find(key))
+        .collect();
+    let pieces = u32::try_from(2 * places.len() + 1).unwrap_or(u32::MAX);
+    write_mono(path, 8_000, pieces * PIECE, |n| {
+        let piece = (n / PIECE) as usize;
+        let Some(place) = places.get(piece / 2).filter(|_| piece % 2 == 1) else {
+            return 0;
+        };
+        let row = [697.0, 770.0, 852.0, 941.0][place / 4];
+        let column = [1_209.0, 1_336.0, 1_477.0, 1_633.0][place % 4];
+        let turns = std::f64::consts::TAU * f64::from(n) / 8_000.0;
+        (7_000.0 * ((row * turns).sin() + (column * turns).sin())) as i16
     })
 }
 
@@ -125,6 +177,58 @@ impl Heard {
     }
 }
 
+/// How much one recording is like another, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Likeness {
+    /// The normalised correlation, 0 to 1.
+    pub correlation: f64,
+    /// How much later the other recording has it, in milliseconds.
+    pub delay_ms: i64,
+}
+
+/// How much `heard` is like `said`: three seconds of it from the third on, in pieces of a quarter of a second, each
+/// searched for up to 600 ms around its time, and of these the one in the middle. So a jitter buffer that moves, or a
+/// softphone that falls behind, spoils the pieces it is in and no more. Both are compared at 4 kHz. `None` while either
+/// is too short.
+pub fn likeness(said: &Path, heard: &Path) -> Option<Likeness> {
+    const RATE: usize = 4_000;
+    const PIECE: usize = RATE / 4;
+    const REACH: usize = RATE * 6 / 10;
+    let (said, heard) = (at_rate(said, RATE)?, at_rate(heard, RATE)?);
+    let energy = |samples: &[f64]| samples.iter().map(|s| s * s).sum::<f64>();
+    let of_piece = |start: usize| {
+        let said = said.get(start..start + PIECE)?;
+        let heard = heard.get(start - REACH..start + REACH + PIECE)?;
+        let said_energy = energy(said);
+        (0..2 * REACH)
+            .map(|delay| {
+                let heard = &heard[delay..delay + PIECE];
+                let product: f64 = said.iter().zip(heard).map(|(a, b)| a * b).sum();
+                Likeness {
+                    correlation: product / (said_energy * energy(heard) + 1e-12).sqrt(),
+                    delay_ms: (delay as i64 - REACH as i64) / 4,
+                }
+            })
+            .max_by(|a, b| a.correlation.total_cmp(&b.correlation))
+    };
+    let pieces = (0..12).map(|n| of_piece(2 * RATE + n * PIECE));
+    let mut pieces = pieces.collect::<Option<Vec<Likeness>>>()?;
+    pieces.sort_by(|a, b| a.correlation.total_cmp(&b.correlation));
+    pieces.get(pieces.len() / 2).copied()
+}
+
+/// A recording, its channels together, each sample the mean of those it stands for.
+fn at_rate(path: &Path, rate_hz: usize) -> Option<Vec<f64>> {
+    let samples = Samples::read(path)?;
+    let together = samples.rate_hz / rate_hz * samples.channels;
+    (together > 0).then(|| {
+        let pieces = samples.values.chunks_exact(together);
+        pieces
+            .map(|piece| piece.iter().sum::<f64>() / together as f64)
+            .collect()
+    })
+}
+
 /// A recording as it lies in its file, channels interleaved.
 struct Samples {
     channels: usize,
@@ -155,6 +259,23 @@ fn little_endian(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+
+    #[test]
+    fn a_murmur_is_like_itself_and_not_like_a_tone() {
+        let folder = Scratch::new("wav").expect("folder");
+        let (wide, narrow, tone) = (
+            folder.file("wide"),
+            folder.file("narrow"),
+            folder.file("tone"),
+        );
+        write_murmur(&wide, 48_000, 6).expect("murmur");
+        write_murmur(&narrow, 8_000, 6).expect("murmur");
+        write_tone(&tone, 8_000, 6, 440.0).expect("tone");
+        let alike = likeness(&wide, &narrow).expect("long enough");
+        assert!(alike.correlation > 0.9 && alike.delay_ms == 0, "{alike:?}");
+        let unlike = likeness(&wide, &tone).expect("long enough");
+        assert!(unlike.correlation < 0.7, "{unlike:?}");
+    }
 
     #[test]
     fn a_tone_is_audible_and_a_quiet_line_is_not() {

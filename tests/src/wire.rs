@@ -2,7 +2,7 @@
 //! wait with a deadline.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::sip_text::{self, Caller};
@@ -33,6 +33,14 @@ impl Wire<TcpStream> {
     /// The kernel's.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// Writes no more, and reads on.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn finish_writing(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 }
 

@@ -21,6 +21,7 @@ const ANSWERED: &str = "step=\"more\"";
 fn call_and_press_a_key(codec: Codec) {
     let setup = DaemonSetup {
         front_desk: true,
+        codecs: vec!["opus", "g722", "pcmu", "pcma"],
         log: "info,offhook_session=debug",
         ..DaemonSetup::default()
     };
@@ -63,4 +64,9 @@ fn a_softphone_with_pcmu_is_greeted_and_answered() {
 #[test]
 fn a_softphone_with_opus_is_greeted_and_answered() {
     call_and_press_a_key(Codec::Opus);
+}
+
+#[test]
+fn a_softphone_with_g722_is_greeted_and_answered() {
+    call_and_press_a_key(Codec::G722);
 }

@@ -77,7 +77,7 @@ fn a_source_of_garbage_is_banned_and_the_others_are_not() {
 fn strangers_hear_403_where_that_is_configured_and_nothing_where_it_is_not() {
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let setup = DaemonSetup {
-        inbound_from: "192.0.2.1",
+        inbound_from: vec!["192.0.2.1"],
         sip_keys: "strangers = \"forbid\"".to_owned(),
         ..DaemonSetup::default()
     };

@@ -5,10 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use offhook_tests::daemon::{Daemon, DaemonSetup};
-use offhook_tests::load::{self, LoadPlan};
+use offhook_tests::http;
+use offhook_tests::load::{self, Format, LoadPlan};
 use offhook_tests::mutation::{Dice, mutate};
 use offhook_tests::phone::Phone;
-use offhook_tests::process_gauge::ProcessGauge;
 use offhook_tests::sip_text::{self, Caller};
 use offhook_tests::wait::wait_until;
 
@@ -46,6 +46,9 @@ fn calls_are_undisturbed_by_a_hundred_thousand_damaged_datagrams() {
         target: daemon.sip(),
         user: "echo".to_owned(),
         peer_pid: daemon.pid(),
+        format: Format::Pcmu,
+        interrupts: false,
+        answer_waits: Duration::ZERO,
         calls: 3,
         calls_per_second: 10,
         window: Duration::from_secs(120),
@@ -85,7 +88,7 @@ fn calls_are_undisturbed_by_a_hundred_thousand_damaged_datagrams() {
     let (at_height, at_end) = (memory[AT_HEIGHT * LOOKS / DATAGRAMS], memory[LOOKS - 1]);
     assert!(
         at_end < at_height + GROWTH_BYTES,
-        "seed {SEED:#x}: resident bytes over time: {memory:?}"
+        "seed {SEED:#x}: live bytes over time: {memory:?}"
     );
     // Calls that damaged INVITEs left half-made end after 64*T1.
     let mut tries = 0;
@@ -105,7 +108,7 @@ struct Attack {
     rtp_ports: std::ops::Range<u16>,
     attacker: UdpSocket,
     victim_audio: UdpSocket,
-    gauge: ProcessGauge,
+    control: SocketAddr,
 }
 
 impl Attack {
@@ -119,11 +122,21 @@ impl Attack {
             rtp_ports: daemon.rtp_ports(),
             attacker,
             victim_audio: victim.rtp().try_clone()?,
-            gauge: ProcessGauge::new(daemon.pid()),
+            control: daemon.control(),
         })
     }
 
-    /// Throws everything and gives the daemon's resident memory after each hundredth.
+    fn live_memory(&self) -> io::Result<u64> {
+        let (_, page) = http::get(self.control, "/metrics")?;
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix("offhook_memory_live_bytes "));
+        let bytes = value.and_then(|value| value.parse::<f64>().ok());
+        bytes
+            .map(|bytes| bytes as u64)
+            .ok_or_else(|| io::Error::other("the metrics have no memory"))
+    }
+
+    /// Throws everything and gives what the daemon has allocated after each hundredth, in bytes.
     fn run(mut self) -> io::Result<Vec<u64>> {
         let mut memory = Vec::new();
         let begun = Instant::now();
@@ -133,7 +146,7 @@ impl Attack {
             }
             self.throw(n)?;
             if n % (DATAGRAMS / LOOKS) == 0 {
-                memory.push(self.gauge.memory()?.resident);
+                memory.push(self.live_memory()?);
             }
         }
         Ok(memory)

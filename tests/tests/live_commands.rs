@@ -287,6 +287,126 @@ fn a_transfer_tells_whether_the_far_end_got_there() {
 }
 
 #[test]
+fn a_transfer_by_a_second_leg_tells_whether_the_calls_are_joined() {
+    let pair = Pair::start();
+    let id = pair.call();
+    let by_bridge = |target: &str| {
+        pair.ask(&[
+            "transfer",
+            &id,
+            target,
+            "--mode",
+            "bridge",
+            "--timeout",
+            "20",
+        ])
+    };
+    // Nobody is called for a far end before its agent talks with it.
+    let asked = wait_until("the agent", PROMPTLY, || {
+        let asked = by_bridge("sip:nobody@127.0.0.1");
+        (asked.code != REFUSED).then_some(asked)
+    });
+    asked
+        .expect("a transfer")
+        .failed(UNSUCCESSFUL, "the transfer did not succeed: rejected (404)");
+    let asked = pair.ask(&["transfer", &id, "sip:music@127.0.0.1", "--mode", "warm"]);
+    asked.failed(
+        REFUSED,
+        "nothing can be said to whoever is called: no agent here has a voice",
+    );
+    assert_eq!(by_bridge("sip:music@127.0.0.1").done(), "bridged\n");
+    let list = pair.has_calls(2);
+    assert_eq!(list["calls"][0]["bridged_with"], list["calls"][1]["id"]);
+    let asked = by_bridge("sip:music@127.0.0.1");
+    assert_eq!(asked.code, REFUSED, "{asked:?}");
+    assert!(
+        asked.err.contains("nobody was called: the call is"),
+        "{asked:?}"
+    );
+    // The end of one is the end of the other.
+    assert_eq!(pair.ask(&["hangup", &id]).done(), "");
+    wait_until("no call", PROMPTLY, || {
+        let list = pair.ask(&["calls", "--json"]).json();
+        list["calls"].as_array()?.is_empty().then_some(())
+    })
+    .expect("no call");
+}
+
+#[test]
+fn keys_are_pressed_and_what_is_no_key_is_named_by_its_place() {
+    let pair = Pair::start();
+    let id = pair.call();
+    assert_eq!(pair.ask(&["press", &id, "12w#", "--gap", "40"]).done(), "");
+    let asked = pair.ask(&["press", &id, "12x4"]);
+    asked.failed(
+        REFUSED,
+        "digits: character 3 is neither a key (0-9, *, #, A-D) nor a pause (w, comma)",
+    );
+    let asked = pair.ask(&["press", "nobody", "1"]);
+    asked.failed(REFUSED, "there is no such call");
+}
+
+#[test]
+fn two_calls_are_joined_and_parted() {
+    let pair = Pair::start();
+    let (first, second) = (pair.call(), pair.call());
+    assert_eq!(
+        pair.ask(&["bridge", &first, &second, "--agents-stay"])
+            .done(),
+        ""
+    );
+    let shown = pair.ask(&["show", &second]).done();
+    assert!(shown.contains(&first), "{shown}");
+    let asked = pair.ask(&["bridge", &first, &first]);
+    asked.failed(
+        REFUSED,
+        "the call is not up, or in the middle of another change",
+    );
+    assert_eq!(pair.ask(&["part", &second]).done(), "");
+    let asked = pair.ask(&["part", &second]);
+    asked.failed(
+        REFUSED,
+        "the call is not up, or in the middle of another change",
+    );
+    pair.ask(&["bridge", &first, "nobody"])
+        .failed(REFUSED, "there is no such call");
+    // Nor is a call joined that is held.
+    assert_eq!(pair.ask(&["hold", &first]).done(), "");
+    wait_until("a hold that is agreed on", PROMPTLY, || {
+        (pair.ask(&["hold", &first]).code == DONE).then_some(())
+    })
+    .expect("a hold");
+    pair.ask(&["bridge", &first, &second]).failed(
+        REFUSED,
+        "the call is not up, or in the middle of another change",
+    );
+}
+
+#[test]
+fn calls_whose_agents_have_left_them_to_each_other_end_when_they_are_parted() {
+    let pair = Pair::start();
+    let (first, second) = (pair.call(), pair.call());
+    let joined = pair.ask(&["bridge", &first, &second, "--agents-leave"]);
+    assert_eq!(joined.done(), "");
+    // Keys are the agents' to press, and they are gone.
+    let asked = wait_until("agents that have left", PROMPTLY, || {
+        let asked = pair.ask(&["press", &first, "1"]);
+        (asked.code != DONE).then_some(asked)
+    });
+    assert_ne!(asked.expect("no agent").code, NO_DAEMON);
+    assert_eq!(
+        pair.has_calls(2)["calls"][0]["bridged_with"],
+        second.as_str()
+    );
+    assert_eq!(pair.ask(&["part", &second]).done(), "");
+    wait_until("no call", PROMPTLY, || {
+        let list = pair.ask(&["calls", "--json"]).json();
+        list["calls"].as_array()?.is_empty().then_some(())
+    })
+    .expect("no call");
+}
+
+#[test]
 fn trunks_and_routes_are_told() {
     let pair = Pair::start();
     let up = wait_until("an answer of the trunk", PROMPTLY, || {
@@ -442,6 +562,8 @@ fn a_command_line_that_cannot_be_meant_exits_with_2_and_asks_nobody() {
         &["calls", "--control", "here", "--config", "there"],
         &["show"],
         &["transfer", "c-1"],
+        &["transfer", "c-1", "sip:a@b", "--mode", "cold"],
+        &["transfer", "c-1", "--into", "c-2", "--mode", "warm"],
         &["route-test", "--to", "1", "--from", "here"],
         &["completions", "cmd"],
         &["man", "dial"],

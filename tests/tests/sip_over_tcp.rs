@@ -326,7 +326,7 @@ fn thousands_of_damaged_messages_cost_their_connections_and_nothing_else() {
 #[test]
 fn a_strangers_connection_is_closed_without_a_byte() {
     let setup = DaemonSetup {
-        inbound_from: "127.0.0.1/32",
+        inbound_from: vec!["127.0.0.1/32"],
         ..setup()
     };
     let daemon = Daemon::start(&setup).expect("a daemon");

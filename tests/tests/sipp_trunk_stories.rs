@@ -362,6 +362,34 @@ fn two_holds_that_meet_are_both_491_and_ours_comes_again() {
     told(far_end, daemon);
 }
 
+#[test]
+fn a_hold_in_the_middle_of_their_change_is_refused_and_can_be_asked_for_again() {
+    let mut daemon = daemon(String::new());
+    let mut phone = Phone::new(daemon.sip(), "echo", "changing").expect("a phone");
+    phone.call().expect("an answer");
+    let id = talking(&daemon);
+    let media = phone.rtp().local_addr().expect("an address");
+    let offer = sip_text::pcmu_offer(media).replace("o=- 1 1", "o=- 1 2");
+    let reinvite = phone.caller.request("INVITE", 2, "2", &offer);
+    phone.send(&reinvite).expect("sent");
+    let answer = phone.final_answer("INVITE").expect("an answer");
+    assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+    let refused = daemon.control_call(&id, "hold");
+    assert!(
+        refused.as_ref().is_err_and(|why| why.contains("409")),
+        "{refused:?}"
+    );
+    let ack = phone.caller.request("ACK", 2, "2a", "");
+    phone.send(&ack).expect("sent");
+    let held = wait_until("room for a hold", PROMPTLY, || {
+        daemon.control_call(&id, "hold").ok()
+    });
+    held.expect("a hold");
+    let hold = phone.request("INVITE", PROMPTLY).expect("a re-INVITE");
+    assert!(hold.contains("a=sendonly"), "{hold}");
+    daemon.signal(libc::SIGKILL);
+}
+
 // --- Transfer ---------------------------------------------------------------------------------------
 
 /// Sends the far end of `story` to `target`: its outcome and status.

@@ -16,7 +16,7 @@ const PATIENCE_S: &str = "60";
 fn a_stranger_with_sipvicious_finds_nobody() {
     let Some(tools) = tools() else { return };
     let daemon = Daemon::start(&DaemonSetup {
-        inbound_from: "192.0.2.1",
+        inbound_from: vec!["192.0.2.1"],
         ..DaemonSetup::default()
     })
     .expect("a daemon");

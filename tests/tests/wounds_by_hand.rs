@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use offhook_media::srtp::{MasterKey, SrtpReceiver, SrtpSender, SrtpSuite};
 use offhook_tests::daemon::{Daemon, DaemonSetup};
 use offhook_tests::phone::Phone;
 use offhook_tests::ports::PortBlock;
@@ -282,4 +283,146 @@ fn wound_64_a_trunks_burst_is_answered_to_the_last_call_whatever_calls_itself_a_
     });
     assert!(next.is_ok(), "{next:?}\n{}", daemon.log());
     daemon.signal(libc::SIGKILL);
+}
+
+/// Some refuse INVITEs with Replaces, others should not be let take a call's place: a trunk's key.
+#[test]
+fn wound_57_a_trunk_without_replaces_refuses_who_requires_it_and_calls_who_does_not() {
+    let setup = DaemonSetup {
+        trunk_keys: "replaces = false".to_owned(),
+        ..DaemonSetup::default()
+    };
+    let daemon = Daemon::start(&setup).expect("a daemon");
+    let mut first = Phone::new(daemon.sip(), "echo", "first").expect("a phone");
+    let answer = first.call().expect("an answer");
+    let to = sip_text::header(&answer, "To").expect("a To");
+    let (_, tag) = to.split_once(";tag=").expect("a tag");
+    let replaces = format!("Replaces: first;to-tag={tag};from-tag=from-first\r\n");
+
+    let taking = |id: &str, lines: &str| {
+        let phone = Phone::new(daemon.sip(), "echo", id).expect("a phone");
+        let invite = phone
+            .caller
+            .invite(phone.rtp().local_addr().expect("bound"));
+        let invite = invite.replacen("Max-Forwards", &format!("{lines}Max-Forwards"), 1);
+        phone.send(&invite).expect("sent");
+        let answer = phone.final_answer("INVITE").expect("an answer");
+        (phone, answer)
+    };
+    let (refused, refusal) = taking("requires", &format!("Require: replaces\r\n{replaces}"));
+    refused.send(&refused.caller.ack_refusal()).expect("sent");
+    assert_eq!(sip_text::status(&refusal), Some(420));
+    assert_eq!(sip_text::header(&refusal, "Unsupported"), Some("replaces"));
+
+    let (mut second, answer) = taking("second", &replaces);
+    assert_eq!(sip_text::status(&answer), Some(200));
+    second.caller.learn(&answer);
+    second.send(&second.caller.ack()).expect("sent");
+    for phone in [&mut first, &mut second] {
+        let answer = phone.hang_up().expect("an answer");
+        assert_eq!(sip_text::status(&answer), Some(200), "both calls are up");
+    }
+    daemon.stop().expect("a clean end");
+}
+
+/// The far end of a protected call, with the echo at ours.
+struct Protected {
+    phone: Phone,
+    sender: SrtpSender,
+    receiver: SrtpReceiver,
+    sequence: u16,
+}
+
+impl Protected {
+    /// Answers each packet of ours, which its key must open, with one of its own, until the echo of those comes; where
+    /// so wanted, silence must come before.
+    fn hears_itself(&mut self, after_silence: bool) -> bool {
+        let mut was_silent = !after_silence;
+        let deadline = Instant::now() + PROMPTLY;
+        let rtp = self.phone.rtp();
+        rtp.set_read_timeout(Some(PROMPTLY)).expect("a deadline");
+        while Instant::now() < deadline {
+            let mut packet = [0; 2_048];
+            let length = rtp.recv(&mut packet).expect("audio");
+            let opened = self.receiver.open_rtp(&mut packet[..length]);
+            let length = opened.expect("protected by the key that was agreed on");
+            // Silence is 0xff, or nearly.
+            let sounds = packet[12..length]
+                .iter()
+                .all(|sample| *sample & 0x7f < 0x40);
+            if sounds && was_silent {
+                return true;
+            }
+            was_silent |= !sounds;
+            let mut ours = vec![0x80, 0];
+            ours.extend(self.sequence.to_be_bytes());
+            ours.extend((u32::from(self.sequence) * 160).to_be_bytes());
+            ours.extend(*b"safe");
+            ours.extend([0x10; 160]);
+            self.sequence = self.sequence.wrapping_add(1);
+            let length = ours.len();
+            ours.resize(length + 20, 0);
+            let length = self.sender.protect_rtp(&mut ours, length);
+            let length = length.expect("a fresh key").expect("a packet");
+            rtp.send(&ours[..length]).expect("sent");
+        }
+        false
+    }
+}
+
+/// Teams refreshes with the same description; some devices begin their numbers anew after a hold.
+#[test]
+fn wound_51_a_refresh_keeps_key_and_numbers_and_numbers_that_begin_anew_are_followed() {
+    let daemon = Daemon::start(&DaemonSetup::default()).expect("a daemon");
+    let mut phone = Phone::new(daemon.sip(), "echo", "refresh").expect("a phone");
+    let suite = SrtpSuite::AesCm128HmacSha1_80;
+    let key = MasterKey::from_random(suite, &[7; 46]);
+    let media = phone.rtp().local_addr().expect("bound");
+    let offer = sip_text::pcmu_offer(media).replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:3 {suite} inline:{}\r\n", key.to_base64());
+    let agreed = |phone: &mut Phone, sequence: u32| {
+        let branch = sequence.to_string();
+        let invite = phone.caller.request("INVITE", sequence, &branch, &offer);
+        phone.send(&invite).expect("sent");
+        let answer = phone.final_answer("INVITE").expect("an answer");
+        assert_eq!(sip_text::status(&answer), Some(200), "{answer}");
+        phone.caller.learn(&answer);
+        let ack = phone
+            .caller
+            .request("ACK", sequence, &format!("{branch}a"), "");
+        phone.send(&ack).expect("sent");
+        let media = sip_text::media_address(&answer).expect("an address");
+        phone.rtp().connect(media).expect("connected");
+        let lines = answer
+            .lines()
+            .filter(|line| line.starts_with("a=crypto:3 ") || line.starts_with("o="));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = agreed(&mut phone, 1);
+    let [_, line] = &first[..] else {
+        panic!("{first:?}")
+    };
+    let (_, theirs) = line.split_once("inline:").expect("a key");
+    let theirs = MasterKey::from_base64(suite, theirs).expect("of the suite");
+    let mut call = Protected {
+        phone,
+        sender: SrtpSender::new(&key),
+        receiver: SrtpReceiver::new(&theirs),
+        sequence: 9_000,
+    };
+    assert!(call.hears_itself(true));
+
+    assert_eq!(
+        agreed(&mut call.phone, 2),
+        first,
+        "key and version are the same"
+    );
+    assert!(call.hears_itself(false));
+
+    // What is proven but too old is not believed at once.
+    call.sender = SrtpSender::new(&key);
+    call.sequence = 100;
+    assert!(call.hears_itself(true));
+    assert_eq!(phone_ends(&call.phone), Some(200));
+    daemon.stop().expect("a clean end");
 }

@@ -38,8 +38,8 @@ struct CommandLine {
 enum Command {
     /// Answer calls as a configuration says.
     Run(run::Arguments),
-    /// Read a configuration and list every mistake in it.
-    Check(check::Arguments),
+    /// Read a configuration or a flow and list every mistake in it; draw flows.
+    Check(check::CheckArguments),
     /// Answer calls on this machine without a configuration, to try things out.
     Demo(demo::Arguments),
     /// Let an agent of a running daemon call somebody; prints the call's id.
@@ -54,8 +54,18 @@ enum Command {
     Hold(live::OneCall),
     /// Take a live call's far end off hold.
     Resume(live::OneCall),
+    /// Join a live call to another: their far ends hear each other.
+    Bridge(live::one_call::Bridge),
+    /// Part a live call from the one that it is joined to.
+    Part(live::OneCall),
+    /// Press keys towards a live call's far end.
+    Press(live::one_call::Press),
+    /// Pause the recording of a live call, or take that back.
+    Recording(live::one_call::Recording),
+    /// Note everything a live call sends and receives, and save it as a pcap file.
+    Capture(live::capture::Arguments),
     /// Send a live call's far end elsewhere, and say what became of it.
-    Transfer(live::one_call::Transfer),
+    Transfer(live::transfer::Transfer),
     /// Show whether the trunks answer, and whether we are registered.
     Trunks(live::trunks::Arguments),
     /// Show which trunk and agent a call would get.
@@ -96,7 +106,12 @@ pub fn main() -> ExitCode {
         Command::Hangup(call) => live::one_call::hang_up(&call),
         Command::Hold(call) => live::one_call::hold(&call),
         Command::Resume(call) => live::one_call::resume(&call),
-        Command::Transfer(transfer) => live::one_call::transfer(&transfer),
+        Command::Bridge(bridge) => live::one_call::bridge(&bridge),
+        Command::Part(call) => live::one_call::part(&call),
+        Command::Press(press) => live::one_call::press(&press),
+        Command::Recording(recording) => live::one_call::recording(&recording),
+        Command::Capture(arguments) => live::capture::execute(&arguments),
+        Command::Transfer(transfer) => live::transfer::transfer(&transfer),
         Command::Trunks(arguments) => live::trunks::execute(&arguments),
         Command::RouteTest(arguments) => live::route_test::execute(&arguments),
         Command::Completions(arguments) => shell::completions(&arguments),

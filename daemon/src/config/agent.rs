@@ -1,18 +1,22 @@
 //! `[agent.NAME]`: who answers.
 
-use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use offhook_session::flow::{Flow, FlowMistake};
+use offhook_session::agent_session::InterruptionPolicy;
+use offhook_session::flow::Flow;
 
 use super::Host;
-use super::asset::Asset;
 use super::document::{Item, Section};
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
+use super::flow_file::FlowFile;
+use super::interruption;
 use super::names::AgentName;
-use crate::speech_worker::dictionary::Dictionary;
+use super::sound::{Sound, playable, read_sound, recording};
+use super::voicemail::{self, MachinePolicy, Voicemail};
+use crate::asset::Asset;
+use crate::audio_file::{AudioFile, AudioFiles};
 
 /// Who answers a call.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +25,63 @@ pub struct Agent {
     pub name: AgentName,
     /// What it does.
     pub kind: AgentKind,
+    /// What is heard beside it, in a loop.
+    pub background: Option<Sound>,
     /// Whether its calls are recorded to `records.recordings`.
     pub record: bool,
+    /// Whether tones of networks and machines are listened for in its calls.
+    pub tones: bool,
+    /// When a caller who talks over it stops it.
+    pub interruption: Arc<InterruptionPolicy>,
+    /// How it is found out who answered its calls; `None` where no table says.
+    pub voicemail: Option<Voicemail>,
+    /// What its callers are told before they are recorded.
+    pub record_consent: Option<Consent>,
+    /// Whether its own voice, where the far end returns it, is kept from being taken for the caller's.
+    pub echo_guard: bool,
+    /// Whether everything that its calls send and receive is kept and saved (see `captures`).
+    pub capture: bool,
     /// Header fields of our 18x and 200 to calls that it answers.
     pub answer_headers: Vec<(String, String)>,
+}
+
+impl Agent {
+    /// Whether it may have to speak a text.
+    #[must_use]
+    pub fn needs_a_voice(&self) -> bool {
+        let by_kind = match self.kind {
+            AgentKind::Flow { .. } => true,
+            AgentKind::Echo { .. } | AgentKind::Play { .. } => false,
+        };
+        // Who answers calls of its may have to be told a message, and is told apart by what they say.
+        by_kind || self.spoken_consent().is_some() || self.voicemail.is_some()
+    }
+
+    /// Whether anything that is said in its calls is written to a file.
+    #[must_use]
+    pub fn keeps_audio(&self) -> bool {
+        let takes_messages = match &self.kind {
+            AgentKind::Flow { flow, .. } => flow.records_messages(),
+            AgentKind::Echo { .. } | AgentKind::Play { .. } => false,
+        };
+        self.record || takes_messages
+    }
+
+    /// What its callers are told about the recording by the voice, where that is not a file.
+    #[must_use]
+    pub fn spoken_consent(&self) -> Option<&str> {
+        let consent = self.record_consent.as_ref().filter(|_| self.record)?;
+        consent.file.is_none().then_some(&*consent.text)
+    }
+}
+
+/// What callers are told before they are recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consent {
+    /// What is said, and what the transcript shows.
+    pub text: String,
+    /// A file of it; without one the text is spoken.
+    pub file: Option<AudioFile>,
 }
 
 /// What an agent does.
@@ -35,7 +92,9 @@ pub enum AgentKind {
         /// What the file holds.
         flow: Arc<Flow>,
         /// The recordings it plays, by the paths it gives them.
-        recordings: BTreeMap<String, Asset>,
+        recordings: BTreeMap<String, AudioFile>,
+        /// What is heard, in a loop, while it thinks.
+        thinking: Option<Sound>,
     },
     /// Plays the caller back to the caller.
     Echo {
@@ -44,18 +103,38 @@ pub enum AgentKind {
     },
     /// Plays a file in a loop.
     Play {
-        /// A WAV file; its header was read.
-        file: Asset,
+        /// What it plays.
+        file: AudioFile,
         /// Whether the caller's speech is told from noise although nothing asks for it.
         voice_activity: bool,
     },
+}
+
+impl AgentKind {
+    /// Whether it says by itself what is done about machines that answer its calls.
+    fn decides_about_machines(&self) -> bool {
+        match self {
+            Self::Flow { flow, .. } => flow.decides_about_machines(),
+            Self::Echo { .. } | Self::Play { .. } => false,
+        }
+    }
+}
+
+/// What an agent may count on.
+pub(super) struct Around<'a> {
+    pub(super) host: &'a Host,
+    /// There is a folder for recordings.
+    pub(super) records_somewhere: bool,
+    /// The names of all agents.
+    pub(super) agents: &'a BTreeSet<&'a str>,
 }
 
 /// `None` when it cannot be made; every reason is noted.
 pub(super) fn read(
     name: AgentName,
     mut section: Section<'_>,
-    host: &Host,
+    around: &Around<'_>,
+    files: &mut AudioFiles,
     findings: &mut Findings,
 ) -> Option<Agent> {
     let kind = findings.keep(
@@ -64,14 +143,16 @@ pub(super) fn read(
             .and_then(|item| Ok((item.text()?, item))),
     );
     let kind = match kind.as_ref().map(|(kind, item)| (kind.as_str(), item)) {
-        Some(("flow", _)) => read_flow(&mut section, host, findings),
+        Some(("flow", _)) => read_flow(&mut section, around, files, findings),
         Some(("echo", _)) => {
-            let voice_activity = read_switch(&mut section, "voice_activity", findings);
+            let voice_activity = section.switch("voice_activity", false, findings);
             Some(AgentKind::Echo { voice_activity })
         }
         Some(("play", _)) => {
-            let voice_activity = read_switch(&mut section, "voice_activity", findings);
-            let file = section.require("file").and_then(|item| recording(&item));
+            let voice_activity = section.switch("voice_activity", false, findings);
+            let file = section
+                .require("file")
+                .and_then(|item| recording(&item, files));
             findings.keep(file).map(|file| AgentKind::Play {
                 file,
                 voice_activity,
@@ -93,62 +174,144 @@ pub(super) fn read(
         // Which keys it may have depends on its kind.
         None => return None,
     };
-    let record = read_switch(&mut section, "record", findings);
+    let background = read_sound(&mut section, "background", files, findings);
+    let record = read_record(&mut section, around.records_somewhere, findings);
+    let record_consent = read_consent(&mut section, record, files, findings);
+    let tones = section.switch("tones", false, findings);
+    let interruption = interruption::read(&mut section, findings);
+    let decides = kind.as_ref().is_some_and(AgentKind::decides_about_machines);
+    let policy = match decides {
+        true => MachinePolicy::Callback,
+        false => MachinePolicy::default(),
+    };
+    let voicemail = voicemail::read(&mut section, files, policy, findings);
+    let voicemail = voicemail.or_else(|| decides.then(Voicemail::by_agent));
+    let echo_guard = section.switch("echo_guard", true, findings);
+    let capture = section.switch("capture", false, findings);
     let answer_headers = read_headers(&mut section, findings);
     section.finish(findings);
     kind.map(|kind| Agent {
         name,
         kind,
+        background,
         record,
+        tones,
+        interruption,
+        voicemail,
+        record_consent,
+        echo_guard,
+        capture,
         answer_headers,
     })
 }
 
-fn read_flow(section: &mut Section<'_>, host: &Host, findings: &mut Findings) -> Option<AgentKind> {
+fn read_record(
+    section: &mut Section<'_>,
+    records_somewhere: bool,
+    findings: &mut Findings,
+) -> bool {
+    let Some(item) = section.take("record") else {
+        return false;
+    };
+    let record = findings.keep(item.boolean()).unwrap_or(false);
+    if record && !records_somewhere {
+        // Nobody should believe that calls are recorded and find out when a recording is wanted.
+        let what = "needs records.recordings, the folder that recordings are written to";
+        findings.mistakes.push(item.finding(what));
+    }
+    record
+}
+
+/// `record_consent = "text"`, or `{ file = "path", text = "what it says" }`: the transcript is to show what was said
+/// in either case.
+fn read_consent(
+    section: &mut Section<'_>,
+    recorded: bool,
+    files: &mut AudioFiles,
+    findings: &mut Findings,
+) -> Option<Consent> {
+    let item = section.take("record_consent")?;
+    if !recorded {
+        let what = "is not said: the agent's calls are not recorded without record = true";
+        findings.warnings.push(item.finding(what));
+    }
+    let words = |item: &Item<'_>| {
+        let text = item.text()?;
+        if text.trim().is_empty() {
+            return Err(item.finding("says nothing"));
+        }
+        Ok(text)
+    };
+    let Ok(mut table) = item.section() else {
+        let text = findings.keep(words(&item))?;
+        return Some(Consent { text, file: None });
+    };
+    let text = findings.keep(table.require("text").and_then(|item| words(&item)));
+    let file = findings.keep(
+        table
+            .require("file")
+            .and_then(|item| recording(&item, files)),
+    );
+    table.finish(findings);
+    Some(Consent {
+        text: text?,
+        file: Some(file?),
+    })
+}
+
+fn read_flow(
+    section: &mut Section<'_>,
+    around: &Around<'_>,
+    files: &mut AudioFiles,
+    findings: &mut Findings,
+) -> Option<AgentKind> {
+    let thinking = read_sound(section, "thinking", files, findings);
     let wake_up = section
         .take("wake_up_s")
         .and_then(|item| findings.keep(item.seconds(1..=3600)));
     let item = findings.keep(section.require("flow"))?;
     let path = findings.keep(item.path())?;
-    let file = Asset::find(&path);
-    let text = findings.keep(read_text(&item, &file))?;
-    let mistaken =
-        |mistake: FlowMistake| item.finding(format!("{}: {mistake}", file.name().display()));
-    let flow = match Flow::parse(&text) {
-        Ok(flow) => match wake_up {
-            Some(after) => flow.with_silence_after(after),
-            None => flow,
-        },
+    let read = match FlowFile::read(&path, &around.host.recogniser_model) {
+        Ok(read) => read,
         Err(mistakes) => {
-            findings.mistakes.extend(mistakes.into_iter().map(mistaken));
+            let mistakes = mistakes.into_iter().map(|what| item.finding(what));
+            findings.mistakes.extend(mistakes);
             return None;
         }
     };
-    match Dictionary::read(&host.recogniser_model) {
-        Ok(dictionary) => {
-            let unknown = flow.unknown_words(|word| dictionary.knows(word));
-            findings.mistakes.extend(unknown.into_iter().map(mistaken));
+    let unknown = read.unknown_words.into_iter();
+    findings
+        .mistakes
+        .extend(unknown.map(|what| item.finding(what)));
+    let warnings = read.warnings.into_iter().map(|what| item.finding(what));
+    findings.warnings.extend(warnings);
+    let flow = match wake_up {
+        Some(after) => read.flow.with_silence_after(after),
+        None => read.flow,
+    };
+    if flow.records_messages() && !around.records_somewhere {
+        let what = "has a step with record, which needs records.recordings, the folder that messages are written to";
+        findings.mistakes.push(item.finding(what));
+    }
+    for (key, agent) in flow.hands_over_to() {
+        if !around.agents.contains(agent) {
+            let file = path.display();
+            let what = format!("{file}: {key}: there is no agent {agent:?}");
+            findings.mistakes.push(item.finding(what));
         }
-        Err(error) if flow.grammars().next().is_some() => {
-            findings.warnings.push(item.finding(format!(
-                "the words of its phrases cannot be checked, nor will they be heard: {}: {error} \
-             (Debian's pocketsphinx-en-us brings it)",
-                host.recogniser_model.display()
-            )))
-        }
-        Err(_) => {}
     }
     let mut recordings = BTreeMap::new();
     for name in flow.recordings() {
         // Named by the flow file, so found from where that is.
         let asset = Asset::find(&path.parent().unwrap_or(Path::new("")).join(name));
-        if let Some(asset) = findings.keep(playable(&item, asset)) {
-            recordings.insert(name.to_owned(), asset);
+        if let Some(file) = findings.keep(playable(&item, &asset, files)) {
+            recordings.insert(name.to_owned(), file);
         }
     }
     Some(AgentKind::Flow {
         flow: Arc::new(flow),
         recordings,
+        thinking,
     })
 }
 
@@ -170,49 +333,4 @@ fn read_headers(section: &mut Section<'_>, findings: &mut Findings) -> Vec<(Stri
         }
     }
     headers
-}
-
-/// A key that switches something on; off where it is not given.
-fn read_switch(section: &mut Section<'_>, key: &'static str, findings: &mut Findings) -> bool {
-    let given = section
-        .take(key)
-        .and_then(|item| findings.keep(item.boolean()));
-    given.unwrap_or(false)
-}
-
-fn read_text(item: &Item<'_>, file: &Asset) -> Result<String, Finding> {
-    let bytes = file
-        .read()
-        .map_err(|error| unreadable(item, file.name(), &error))?;
-    String::from_utf8(bytes.into_owned()).map_err(|error| unreadable(item, file.name(), &error))
-}
-
-/// A WAV file that can be played.
-pub(super) fn recording(item: &Item<'_>) -> Result<Asset, Finding> {
-    playable(item, Asset::find(&item.path()?))
-}
-
-/// A file that is WAV and of the one form that is played.
-fn playable(item: &Item<'_>, file: Asset) -> Result<Asset, Finding> {
-    let bytes = file
-        .read()
-        .map_err(|error| unreadable(item, file.name(), &error))?;
-    let wav = hound::WavReader::new(Cursor::new(bytes))
-        .map_err(|error| unreadable(item, file.name(), &error))?;
-    let spec = wav.spec();
-    if spec.sample_format != hound::SampleFormat::Int
-        || spec.bits_per_sample != 16
-        || spec.channels != 1
-    {
-        let what = format!("{} is not mono with 16-bit samples", file.name().display());
-        return Err(item.finding(what));
-    }
-    if wav.duration() == 0 {
-        return Err(item.finding(format!("{} is empty", file.name().display())));
-    }
-    Ok(file)
-}
-
-fn unreadable(item: &Item<'_>, path: &Path, error: &dyn std::error::Error) -> Finding {
-    item.finding(format!("{} cannot be read: {error}", path.display()))
 }

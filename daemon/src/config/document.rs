@@ -92,6 +92,19 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A key that switches something on or off.
+    pub(super) fn switch(
+        &mut self,
+        key: &'static str,
+        default: bool,
+        findings: &mut Findings,
+    ) -> bool {
+        let given = self
+            .take(key)
+            .and_then(|item| findings.keep(item.boolean()));
+        given.unwrap_or(default)
+    }
+
     /// The table `key`; an absent one is empty.
     pub(super) fn section(&mut self, key: &'static str, findings: &mut Findings) -> Section<'a> {
         let path = join(&self.path, key);
@@ -269,8 +282,34 @@ impl<'a> Item<'a> {
             range.start(),
             range.end()
         );
-        let number = match self.value {
-            #[expect(clippy::cast_precision_loss, reason = "the range is far below 2^52")]
+        let Some(number) = self.number() else {
+            return Err(self.wrong_kind(&expected));
+        };
+        if (f64::from(*range.start())..=f64::from(*range.end())).contains(&number) {
+            Ok(Duration::from_secs_f64(number))
+        } else {
+            Err(self.finding(format!("{number} is not {expected}")))
+        }
+    }
+
+    /// Decibels within `range`, fractions allowed.
+    pub(super) fn decibels(&self, range: RangeInclusive<i16>) -> Result<f32, Finding> {
+        let (least, most) = (*range.start(), *range.end());
+        let expected = format!("a number of dB from {least} to {most}");
+        let Some(number) = self.number() else {
+            return Err(self.wrong_kind(&expected));
+        };
+        if (f64::from(least)..=f64::from(most)).contains(&number) {
+            #[expect(clippy::cast_possible_truncation, reason = "within the range")]
+            Ok(number as f32)
+        } else {
+            Err(self.finding(format!("{number} is not {expected}")))
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        match self.value {
+            #[expect(clippy::cast_precision_loss, reason = "ranges are far below 2^52")]
             Value::Num(_, number) => number.to_f64().or_else(|| Some(number.to_i128()? as f64)),
             Value::String(..)
             | Value::Char(..)
@@ -278,14 +317,6 @@ impl<'a> Item<'a> {
             | Value::Empty(..)
             | Value::Dict(..)
             | Value::Array(..) => None,
-        };
-        let Some(number) = number else {
-            return Err(self.wrong_kind(&expected));
-        };
-        if (f64::from(*range.start())..=f64::from(*range.end())).contains(&number) {
-            Ok(Duration::from_secs_f64(number))
-        } else {
-            Err(self.finding(format!("{number} is not {expected}")))
         }
     }
 

@@ -15,7 +15,8 @@ pub struct LimitsConfig {
     pub calls: usize,
     /// Calls that come in a second; one more gets 503 with Retry-After.
     pub calls_per_second: u32,
-    /// How many of `calls` are for calls out, and only for them; without it, whoever comes first has a place.
+    /// How many of `calls` are for calls out, and only for them; without it, whoever comes first has a place, but for
+    /// the last tenth, which each direction leaves to the other.
     pub outbound_calls: Option<u32>,
     /// Calls out begun in a minute.
     pub outbound_calls_per_minute: u32,
@@ -194,7 +195,11 @@ fn parse_host_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) -> Option<PathBuf> {
+/// Where recordings and captures go.
+pub(super) fn read_records(
+    mut section: Section<'_>,
+    findings: &mut Findings,
+) -> (Option<PathBuf>, Option<PathBuf>) {
     let database = section.take("database").and_then(|item| {
         let text = findings.keep(item.text())?;
         if text.starts_with("sqlite:") || text.starts_with("postgres://") {
@@ -208,9 +213,11 @@ pub(super) fn read_records(mut section: Section<'_>, findings: &mut Findings) ->
         }
     });
     findings.warnings.extend(database);
-    let recordings = section
-        .take("recordings")
-        .and_then(|item| findings.keep(item.path()));
+    let mut folder = |key| {
+        let item = section.take(key)?;
+        findings.keep(item.path())
+    };
+    let (recordings, captures) = (folder("recordings"), folder("captures"));
     section.finish(findings);
-    recordings
+    (recordings, captures)
 }

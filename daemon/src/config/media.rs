@@ -8,13 +8,13 @@ use std::time::Duration;
 use offhook_media::codec::CodecKind;
 
 use super::Host;
-use super::agent::recording;
-use super::asset::Asset;
 use super::document::{Item, Section};
 use super::finding::Findings;
 use super::limits::LimitsConfig;
 use super::port_range::PortRange;
 use super::sip::Advertise;
+use super::sound::recording;
+use crate::audio_file::{AudioFile, AudioFiles};
 
 /// Addresses, ports, codecs and threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,25 +30,23 @@ pub struct MediaConfig {
     /// A call that hears no RTP for so long, and is not on hold, is ended.
     pub no_media_timeout: Duration,
     /// What a far end hears that we hold; silence without one.
-    pub hold_music: Option<Asset>,
+    pub hold_music: Option<AudioFile>,
 }
 
-/// A codec by name, built or not.
-enum NamedCodec {
-    Built(CodecKind),
-    Unbuilt,
-}
+/// A codec by name; L16 is one name for two rates.
+struct NamedCodec(&'static [CodecKind]);
 
 impl FromStr for NamedCodec {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "opus" => Ok(Self::Built(CodecKind::Opus)),
-            "pcmu" => Ok(Self::Built(CodecKind::Pcmu)),
-            "pcma" => Ok(Self::Built(CodecKind::Pcma)),
-            "g722" => Ok(Self::Unbuilt),
-            _ => Err("is no codec; there are opus, g722, pcmu and pcma"),
+            "opus" => Ok(Self(&[CodecKind::Opus])),
+            "g722" => Ok(Self(&[CodecKind::G722])),
+            "pcmu" => Ok(Self(&[CodecKind::Pcmu])),
+            "pcma" => Ok(Self(&[CodecKind::Pcma])),
+            "l16" => Ok(Self(&[CodecKind::L16Wideband, CodecKind::L16Narrowband])),
+            _ => Err("is no codec; there are opus, g722, pcmu, pcma and l16"),
         }
     }
 }
@@ -57,25 +55,21 @@ impl FromStr for NamedCodec {
 pub(super) fn read_codecs(item: &Item<'_>, findings: &mut Findings) -> Vec<CodecKind> {
     let mut codecs = Vec::new();
     let mistakes_before = findings.mistakes.len();
-    for (item, codec) in item.parse_list(findings, str::parse::<NamedCodec>) {
-        match codec {
-            NamedCodec::Built(codec) if codecs.contains(&codec) => {
-                findings
-                    .mistakes
-                    .push(item.finding(format!("{} is listed twice", codec.name())));
+    for (item, NamedCodec(kinds)) in item.parse_list(findings, str::parse::<NamedCodec>) {
+        for kind in kinds {
+            if !codecs.contains(kind) {
+                codecs.push(*kind);
+                continue;
             }
-            NamedCodec::Built(codec) => codecs.push(codec),
-            NamedCodec::Unbuilt => {
-                findings
-                    .warnings
-                    .push(item.finding("G.722 is not built yet; it is not offered"));
-            }
+            let twice = item.finding(format!("{} is listed twice", kind.name()));
+            findings.mistakes.push(twice);
+            break;
         }
     }
     if codecs.is_empty() && findings.mistakes.len() == mistakes_before {
         findings
             .mistakes
-            .push(item.finding("names no codec that is built; add pcmu"));
+            .push(item.finding("names no codec; add pcmu"));
     }
     codecs
 }
@@ -86,6 +80,7 @@ pub(super) fn read(
     advertise: &Advertise,
     limits: &LimitsConfig,
     host: &Host,
+    files: &mut AudioFiles,
     findings: &mut Findings,
 ) -> Option<MediaConfig> {
     let bind = section
@@ -108,7 +103,7 @@ pub(super) fn read(
         .unwrap_or_default();
     let hold_music = section
         .take("hold_music")
-        .and_then(|item| findings.keep(recording(&item)));
+        .and_then(|item| findings.keep(recording(&item, files)));
     section.finish(findings);
     Some(MediaConfig {
         bind,

@@ -13,10 +13,11 @@
 //! read again.
 
 mod agent;
-mod asset;
 mod cidr;
 mod document;
 mod finding;
+mod flow_file;
+mod interruption;
 mod layers;
 mod limits;
 mod media;
@@ -26,34 +27,40 @@ mod pattern;
 mod port_range;
 mod route;
 mod sip;
+mod sound;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trunk;
+mod voicemail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use offhook_media::codec::CodecKind;
+use offhook_media::sdp::TelephoneEventRates;
 use offhook_session::call::identity::spellings;
 
+use crate::audio_file::AudioFiles;
 use crate::speech_worker::DEBIAN_MODEL_FOLDER;
 
-pub use agent::{Agent, AgentKind};
-pub use asset::Asset;
+pub use agent::{Agent, AgentKind, Consent};
 pub use cidr::{Cidr, InvalidCidr};
 pub use finding::{Finding, Findings};
+pub(crate) use flow_file::FlowFile;
 pub use layers::Layers;
 pub use limits::{ControlConfig, DrainConfig, LimitsConfig};
 pub use media::MediaConfig;
 pub use names::{AgentName, InvalidName, TrunkName};
-pub use outbound::Outbound;
+pub use outbound::{NumberIn, Outbound};
 pub use pattern::{InvalidPattern, RoutePattern};
 pub use port_range::{EphemeralPorts, InvalidPortRange, PortRange};
 pub use route::Route;
 pub use sip::{Advertise, SipAddress, SipConfig, Strangers};
-pub use trunk::Trunk;
+pub use sound::Sound;
+pub use trunk::{Dtmf, SrtpPolicy, Trunk};
+pub use voicemail::{MachinePolicy, Message, Voicemail};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +77,8 @@ pub struct Config {
     pub drain: DrainConfig,
     /// Where calls to agents with `record = true` are recorded.
     pub recordings: Option<PathBuf>,
+    /// Where captures of calls with `capture = true` are written.
+    pub captures: Option<PathBuf>,
     /// Who may call in.
     pub trunks: BTreeMap<TrunkName, Trunk>,
     /// Who answers.
@@ -109,6 +118,7 @@ impl Config {
     pub fn read(layers: &Layers, host: &Host) -> Result<(Self, Vec<Finding>), Findings> {
         let document = layers.merge()?;
         let mut findings = Findings::default();
+        let mut files = AudioFiles::default();
         let mut root = document.root();
 
         let section = root.section("sip", &mut findings);
@@ -116,11 +126,18 @@ impl Config {
         let section = root.section("limits", &mut findings);
         let limits = limits::read(section, &mut findings);
         let section = root.section("media", &mut findings);
-        let media = media::read(section, &sip.advertise, &limits, host, &mut findings);
+        let media = media::read(
+            section,
+            &sip.advertise,
+            &limits,
+            host,
+            &mut files,
+            &mut findings,
+        );
         let section = root.section("control", &mut findings);
         let control = limits::read_control(section, &mut findings);
         let section = root.section("records", &mut findings);
-        let recordings = limits::read_records(section, &mut findings);
+        let (recordings, captures) = limits::read_records(section, &mut findings);
         let section = root.section("drain", &mut findings);
         let drain = limits::read_drain(section, &mut findings);
 
@@ -132,11 +149,17 @@ impl Config {
             }
         }
         let mut agents = BTreeMap::new();
-        for (name, section) in root.named_sections("agent", &mut findings) {
+        let sections = root.named_sections("agent", &mut findings);
+        let around = agent::Around {
+            host,
+            records_somewhere: recordings.is_some(),
+            agents: &sections.iter().map(|(name, _)| *name).collect(),
+        };
+        for (name, section) in sections {
             if let Some(name) = findings.keep(parse_name::<AgentName>(name, &section)) {
                 agents.insert(
                     name.clone(),
-                    agent::read(name, section, host, &mut findings),
+                    agent::read(name, section, &around, &mut files, &mut findings),
                 );
             }
         }
@@ -165,6 +188,7 @@ impl Config {
                     control,
                     drain,
                     recordings,
+                    captures,
                     trunks,
                     agents,
                     routes,
@@ -186,6 +210,12 @@ impl Config {
             .map(|route| &route.agent)
     }
 
+    /// Whether texts can be spoken: the voice is there when an agent needs it.
+    #[must_use]
+    pub fn has_a_voice(&self) -> bool {
+        self.agents.values().any(Agent::needs_a_voice)
+    }
+
     /// The codecs for calls of a trunk, in our order of preference.
     #[must_use]
     pub fn codecs_of(&self, trunk: &TrunkName) -> Vec<CodecKind> {
@@ -194,6 +224,64 @@ impl Config {
             .get(trunk)
             .and_then(|trunk| trunk.codecs.clone());
         of_trunk.unwrap_or_else(|| self.media.codecs.clone())
+    }
+
+    /// At which rates calls have their audio: those of all codecs that are listed anywhere.
+    #[must_use]
+    pub fn sample_rates_hz(&self) -> BTreeSet<u32> {
+        let of_trunks = self.trunks.values().flat_map(|trunk| &trunk.codecs);
+        let lists = of_trunks.chain([&self.media.codecs]);
+        lists
+            .flatten()
+            .map(|codec| codec.sample_rate_hz())
+            .collect()
+    }
+
+    /// How digits go between a trunk and us, and with which clock rates events are offered where they are.
+    #[must_use]
+    pub fn digits_of(&self, trunk: &TrunkName) -> (Dtmf, TelephoneEventRates) {
+        let of_trunk = self.trunks.get(trunk);
+        of_trunk
+            .map(|trunk| (trunk.dtmf, trunk.telephone_event))
+            .unwrap_or_default()
+    }
+
+    /// Whether calls of a trunk are protected.
+    #[must_use]
+    pub fn srtp_of(&self, trunk: &TrunkName) -> SrtpPolicy {
+        self.trunks
+            .get(trunk)
+            .map(|trunk| trunk.srtp)
+            .unwrap_or_default()
+    }
+
+    /// Whether a call of this trunk to this agent is captured.
+    #[must_use]
+    pub fn captures_calls_of(&self, trunk: &TrunkName, agent: &AgentName) -> bool {
+        self.trunks.get(trunk).is_some_and(|trunk| trunk.capture)
+            || self.agents.get(agent).is_some_and(|agent| agent.capture)
+    }
+
+    /// Whether any call is.
+    #[must_use]
+    pub fn captures_calls(&self) -> bool {
+        self.trunks.values().any(|trunk| trunk.capture)
+            || self.agents.values().any(|agent| agent.capture)
+    }
+
+    /// How many places one direction leaves to the other where `limits.outbound_calls` does not share them out: a
+    /// tenth, where calls go both ways at all.
+    #[must_use]
+    pub fn reserved_calls(&self) -> u32 {
+        let come_in = self
+            .trunks
+            .values()
+            .any(|trunk| !trunk.inbound_from.is_empty());
+        let go_out = self.trunks.values().any(|trunk| trunk.outbound.is_some());
+        match come_in && go_out {
+            true => u32::try_from(self.limits.calls / 10).unwrap_or(u32::MAX),
+            false => 0,
+        }
     }
 
     /// The trunk that `source` belongs to: the one with the smallest block around it. `None` means that

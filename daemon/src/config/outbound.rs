@@ -29,6 +29,8 @@ pub struct Outbound {
     pub credentials: Option<Credentials>,
     /// The user in From; the user name of the credentials without one.
     pub from_user: Option<String>,
+    /// Where the number goes that a call of ours comes from.
+    pub number_in: NumberIn,
     /// Whether numbers are marked `user=phone`, in the Request-URI, From and To.
     pub user_phone: bool,
     /// For how long to register; `None` does not.
@@ -37,8 +39,51 @@ pub struct Outbound {
     pub ring_timeout: Duration,
     /// How long one target may say nothing at all before the next is tried.
     pub failover_after: Duration,
+    /// Whether it is found out who answered calls by it, where their agents want that.
+    pub voicemail: bool,
     /// How often the trunk is asked by OPTIONS whether it is there; `None` does not.
     pub options_interval: Option<Duration>,
+}
+
+/// Which header of our INVITE says what number calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NumberIn {
+    /// From itself.
+    #[default]
+    From,
+    /// `P-Asserted-Identity` (RFC 3325 9.1); From has the trunk's own user.
+    PAssertedIdentity,
+    /// `P-Preferred-Identity` (RFC 3325 9.2); From has the trunk's own user.
+    PPreferredIdentity,
+    /// `Remote-Party-ID`, which never became a standard; From has the trunk's own user.
+    RemotePartyId,
+}
+
+impl NumberIn {
+    const ALL: [(&str, Self); 4] = [
+        ("from", Self::From),
+        ("p-asserted-identity", Self::PAssertedIdentity),
+        ("p-preferred-identity", Self::PPreferredIdentity),
+        ("remote-party-id", Self::RemotePartyId),
+    ];
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        found
+            .map(|(_, header)| *header)
+            .ok_or("is none of from, p-asserted-identity, p-preferred-identity, remote-party-id")
+    }
+
+    /// The header's name; none for From.
+    #[must_use]
+    pub fn header(self) -> Option<&'static str> {
+        match self {
+            Self::From => None,
+            Self::PAssertedIdentity => Some("P-Asserted-Identity"),
+            Self::PPreferredIdentity => Some("P-Preferred-Identity"),
+            Self::RemotePartyId => Some("Remote-Party-ID"),
+        }
+    }
 }
 
 impl Outbound {
@@ -54,9 +99,9 @@ impl Outbound {
 
 /// Reads the keys; `None` where there is no address, and a warning for each key that then has no use.
 pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option<Outbound> {
-    let address = section
-        .take("address")
-        .and_then(|item| findings.keep(item.parse(parse_address)));
+    let given = section.take("address");
+    let is_given = given.is_some();
+    let address = given.and_then(|item| findings.keep(item.parse(parse_address)));
     let transport = section
         .take("transport")
         .and_then(|item| findings.keep(item.parse(parse_transport)));
@@ -75,7 +120,14 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
     let from_user = section
         .take("from_user")
         .and_then(|item| findings.keep(item.text()));
+    let number_in = section
+        .take("number_in")
+        .and_then(|item| findings.keep(item.parse(NumberIn::parse)))
+        .unwrap_or_default();
     let user_phone = flag(section, "user_phone", findings);
+    let voicemail = section
+        .take("voicemail")
+        .and_then(|item| Some((findings.keep(item.boolean())?, item)));
     let register = section
         .take("register")
         .and_then(|item| Some((findings.keep(item.boolean())?, item)));
@@ -101,6 +153,11 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
     };
     let wants_registration = register.as_ref().is_some_and(|(wanted, _)| *wanted);
     let Some(address) = address else {
+        if !is_given {
+            warn_of_useless(section, findings);
+            let useless = voicemail.map(|(_, item)| item.finding(USELESS));
+            findings.warnings.extend(useless);
+        }
         if let Some((true, item)) = register {
             let what = "has no address beside it to register with";
             findings.mistakes.push(item.finding(what));
@@ -113,18 +170,48 @@ pub(super) fn read(section: &mut Section<'_>, findings: &mut Findings) -> Option
         let what = "needs a username (or from_user) to register";
         findings.mistakes.push(item.finding(what));
     }
+    let from_user = from_user.or_else(|| Some(credentials.as_ref()?.username.clone()));
+    if number_in != NumberIn::From && from_user.is_none() {
+        let what = "number_in: needs a username or from_user beside it, since From has the trunk's own user then";
+        findings.mistakes.push(section.finding(what));
+    }
     Some(Outbound {
         address,
         transport,
         domain,
-        from_user: from_user.or_else(|| Some(credentials.as_ref()?.username.clone())),
+        from_user,
         credentials,
+        number_in,
         user_phone,
         register: wants_registration.then_some(register_for.unwrap_or(REGISTER_FOR)),
         ring_timeout: ring_timeout.unwrap_or(RING_TIMEOUT),
         failover_after: failover_after.unwrap_or(FAILOVER_AFTER),
+        voicemail: voicemail.is_none_or(|(wanted, _)| wanted),
         options_interval: options_interval.filter(|interval| !interval.is_zero()),
     })
+}
+
+const USELESS: &str = "has no use without an address beside it: no calls go out by this trunk";
+
+/// Keys that mean nothing where no call goes out. Of `register` that is a mistake, not a warning.
+fn warn_of_useless(section: &mut Section<'_>, findings: &mut Findings) {
+    const KEYS: [&str; 12] = [
+        "transport",
+        "domain",
+        "username",
+        "password_file",
+        "realm",
+        "from_user",
+        "number_in",
+        "user_phone",
+        "register_for_s",
+        "ring_timeout_s",
+        "failover_after_s",
+        "options_interval_s",
+    ];
+    for item in KEYS.into_iter().filter_map(|key| section.take(key)) {
+        findings.warnings.push(item.finding(USELESS));
+    }
 }
 
 fn flag(section: &mut Section<'_>, key: &'static str, findings: &mut Findings) -> bool {

@@ -17,6 +17,9 @@ use crate::tls::{Tls, TlsConfig};
 /// `limits.max_duration_s` lets be in the example, whose BYE may be the next that its connection carries.
 const CONNECTION_IDLE: Duration = Duration::from_secs(7_800);
 
+/// RFC 4028 section 4.
+const SMALLEST_SESSION: Duration = Duration::from_secs(90);
+
 /// Where signalling listens and what it calls itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SipConfig {
@@ -170,9 +173,15 @@ fn read_session_timer(
     let interval = section
         .take("session_expires_s")
         .and_then(|item| Some((findings.keep(item.seconds(0..=86_400))?, item)));
-    let minimum = section
-        .take("min_se_s")
-        .and_then(|item| findings.keep(item.seconds(90..=86_400)));
+    let minimum = section.take("min_se_s").and_then(|item| {
+        let minimum = findings.keep(item.seconds(2..=86_400))?;
+        if minimum < SMALLEST_SESSION {
+            let what = "is below the 90 s that RFC 4028 allows: other far ends refuse it, and each refresh \
+                        is a request";
+            findings.warnings.push(item.finding(what));
+        }
+        Some(minimum)
+    });
     let mut policy = SessionTimerPolicy::default();
     policy.minimum = minimum.unwrap_or(policy.minimum);
     match interval {

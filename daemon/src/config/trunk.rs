@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use offhook_media::codec::CodecKind;
+use offhook_media::leg::InBandDigits;
+use offhook_media::sdp::TelephoneEventRates;
+use offhook_session::call::DigitsOut;
 use offhook_session::call::admission::TrunkLimits;
 
 use super::cidr::Cidr;
@@ -28,8 +31,74 @@ pub struct Trunk {
     pub challenge_inbound: bool,
     /// Whether the far end may send us to call somebody in its place (REFER).
     pub accept_refer: bool,
+    /// Whether one call may take another's place (Replaces, RFC 3891): a caller's INVITE with it, a REFER that wants us
+    /// to send one, and a REFER of ours into another call. We say that we know the extension either way.
+    pub replaces: bool,
+    /// Whether everything that its calls send and receive is kept and saved (see `captures`).
+    pub capture: bool,
+    /// How digits go between it and us.
+    pub dtmf: Dtmf,
+    /// With which clock rates digits (RFC 4733) are offered.
+    pub telephone_event: TelephoneEventRates,
+    /// Whether its calls are protected.
+    pub srtp: SrtpPolicy,
     /// What it may have of the calls, and whom it may call.
     pub limits: TrunkLimits,
+}
+
+/// How digits go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtmf {
+    /// However the far end sends them: events are negotiated, INFO counts, and where the far end takes no
+    /// events, tones are heard.
+    #[default]
+    Auto,
+    /// As events (RFC 4733) only.
+    Rfc4733,
+    /// By INFO only: events are neither offered nor answered.
+    Info,
+    /// As tones only.
+    InBand,
+}
+
+impl Dtmf {
+    /// Whether telephone-event is offered and answered.
+    #[must_use]
+    pub fn negotiates_events(self) -> bool {
+        match self {
+            Self::Auto | Self::Rfc4733 => true,
+            Self::Info | Self::InBand => false,
+        }
+    }
+
+    /// Whether a digit that comes by INFO counts.
+    #[must_use]
+    pub fn counts_info(self) -> bool {
+        match self {
+            Self::Auto | Self::Info => true,
+            Self::Rfc4733 | Self::InBand => false,
+        }
+    }
+
+    /// How digits of ours go out.
+    #[must_use]
+    pub fn out(self) -> DigitsOut {
+        match self {
+            Self::Auto => DigitsOut::Auto,
+            Self::Info => DigitsOut::Info,
+            Self::Rfc4733 | Self::InBand => DigitsOut::Audio,
+        }
+    }
+
+    /// When tones in the audio are digits.
+    #[must_use]
+    pub fn in_band(self) -> InBandDigits {
+        match self {
+            Self::Auto => InBandDigits::WithoutEvents,
+            Self::Rfc4733 | Self::Info => InBandDigits::Never,
+            Self::InBand => InBandDigits::Always,
+        }
+    }
 }
 
 impl Trunk {
@@ -73,14 +142,20 @@ pub(super) fn read(
         .take("codecs")
         .map(|item| read_codecs(&item, findings));
     let limits = read_limits(&mut section, findings);
-    read_protections(&mut section, findings);
+    let srtp = read_srtp(&mut section, findings);
     let outbound = outbound::read(&mut section, findings);
     let challenge_inbound = read_challenge(&mut section, outbound.as_ref(), findings);
     let accept_refer = section
         .take("accept_refer")
         .and_then(|item| findings.keep(item.boolean()))
         .unwrap_or_default();
-    read_unbuilt(&mut section, findings);
+    let replaces = section
+        .take("replaces")
+        .and_then(|item| findings.keep(item.boolean()))
+        .unwrap_or(true);
+    let capture = section.switch("capture", false, findings);
+    let telephone_event = read_telephone_event(&mut section, findings);
+    let dtmf = read_dtmf(&mut section, findings);
     section.finish(findings);
     Trunk {
         name,
@@ -89,7 +164,33 @@ pub(super) fn read(
         outbound,
         challenge_inbound,
         accept_refer,
+        replaces,
+        capture,
+        srtp,
+        dtmf,
+        telephone_event,
         limits,
+    }
+}
+
+/// Some far ends mistake two rates for two meanings, so a trunk can have one.
+fn read_telephone_event(section: &mut Section<'_>, findings: &mut Findings) -> TelephoneEventRates {
+    let default = TelephoneEventRates::EachClock;
+    let Some(item) = section.take("telephone_event_rates") else {
+        return default;
+    };
+    let Some(text) = findings.keep(item.text()) else {
+        return default;
+    };
+    match text.as_str() {
+        "each" => TelephoneEventRates::EachClock,
+        "first" => TelephoneEventRates::FirstCodec,
+        _ => {
+            findings
+                .mistakes
+                .push(one_of(&item, &text, &["each", "first"]));
+            default
+        }
     }
 }
 
@@ -123,21 +224,36 @@ fn parse_prefix(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// What a call is protected by. An unbuilt protection that is demanded is a mistake: nobody should run
-/// without it and believe it is there.
-fn read_protections(section: &mut Section<'_>, findings: &mut Findings) {
-    if let Some(item) = section.take("srtp")
-        && let Some(text) = findings.keep(item.text())
-    {
-        match text.as_str() {
-            "off" => {}
-            "optional" => {
-                findings.warnings.push(item.finding("SRTP is not built yet; audio goes in the clear"));
-            }
-            "required" => findings.mistakes.push(item.finding(
-                "SRTP is not built yet, so this cannot be kept; \"optional\" or \"off\" accept audio in the clear",
-            )),
-            _ => findings.mistakes.push(one_of(&item, &text, &["off", "optional", "required"])),
+/// Whether calls of a trunk are protected (SRTP, RFC 3711, with keys by RFC 4568).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SrtpPolicy {
+    /// In the clear alone; an offer of SRTP is refused.
+    Off,
+    /// As the far end offers. Our offers are protected where TLS protects the keys in them.
+    #[default]
+    Optional,
+    /// Protected alone: what is offered or answered in the clear is refused.
+    Required,
+}
+
+fn read_srtp(section: &mut Section<'_>, findings: &mut Findings) -> SrtpPolicy {
+    const KNOWN: [(&str, SrtpPolicy); 3] = [
+        ("off", SrtpPolicy::Off),
+        ("optional", SrtpPolicy::Optional),
+        ("required", SrtpPolicy::Required),
+    ];
+    let Some(item) = section.take("srtp") else {
+        return SrtpPolicy::default();
+    };
+    let Some(text) = findings.keep(item.text()) else {
+        return SrtpPolicy::default();
+    };
+    match KNOWN.iter().find(|(name, _)| *name == text) {
+        Some((_, policy)) => *policy,
+        None => {
+            let names = KNOWN.map(|(name, _)| name);
+            findings.mistakes.push(one_of(&item, &text, &names));
+            SrtpPolicy::default()
         }
     }
 }
@@ -159,22 +275,23 @@ fn read_challenge(
     wanted
 }
 
-fn read_unbuilt(section: &mut Section<'_>, findings: &mut Findings) {
-    if let Some(item) = section.take("dtmf")
-        && let Some(text) = findings.keep(item.text())
-    {
-        match text.as_str() {
-            "auto" | "rfc4733" | "info" => {}
-            "inband" => {
-                let what =
-                    "digits as tones in the audio are not built yet; RFC 4733 and INFO are heard";
-                findings.warnings.push(item.finding(what));
-            }
-            _ => {
-                findings
-                    .mistakes
-                    .push(one_of(&item, &text, &["auto", "rfc4733", "info", "inband"]))
-            }
+fn read_dtmf(section: &mut Section<'_>, findings: &mut Findings) -> Dtmf {
+    let Some(item) = section.take("dtmf") else {
+        return Dtmf::default();
+    };
+    let Some(text) = findings.keep(item.text()) else {
+        return Dtmf::default();
+    };
+    match text.as_str() {
+        "auto" => Dtmf::Auto,
+        "rfc4733" => Dtmf::Rfc4733,
+        "info" => Dtmf::Info,
+        "inband" => Dtmf::InBand,
+        _ => {
+            findings
+                .mistakes
+                .push(one_of(&item, &text, &["auto", "rfc4733", "info", "inband"]));
+            Dtmf::default()
         }
     }
 }

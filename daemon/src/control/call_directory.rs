@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use offhook_session::agent_session::Direction;
+use offhook_session::agent_session::{Direction, LeftMessage};
 use offhook_session::pii::Pii;
+
+use crate::media_driver::LiveQuality;
+use offhook_session::voicemail::VoicemailVerdict;
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +60,32 @@ pub struct LiveCall {
     pub agent: Arc<str>,
     /// How far it is.
     pub state: CallState,
+    /// The call that it is joined to.
+    pub bridged_with: Option<Arc<str>>,
+    /// Who answered, where that is found out and clear.
+    pub verdict: Option<Arc<VoicemailVerdict>>,
+    /// The messages that the caller left, the last few.
+    pub messages: Vec<Arc<LeftMessage>>,
+    /// How it sounds.
+    pub quality: Arc<LiveQuality>,
     /// When it began, for durations.
     pub started: Instant,
     /// When it began, for people.
     pub started_at: SystemTime,
+}
+
+/// Messages of one call that are shown.
+const MESSAGES_SHOWN: usize = 8;
+
+impl LiveCall {
+    /// The caller left a message; one of the same file is no more.
+    pub fn add_message(&mut self, message: Arc<LeftMessage>) {
+        self.messages.retain(|earlier| earlier.file != message.file);
+        if self.messages.len() == MESSAGES_SHOWN {
+            self.messages.remove(0);
+        }
+        self.messages.push(message);
+    }
 }
 
 /// The calls that are up. As many as `limits.calls` lets in.
@@ -141,6 +166,10 @@ pub(super) mod tests {
             trunk: "carrier".into(),
             agent: "echo".into(),
             state: CallState::Ringing,
+            bridged_with: None,
+            verdict: None,
+            messages: Vec::new(),
+            quality: Arc::default(),
             started,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
         }

@@ -6,7 +6,10 @@
 //! | `DELETE /v1/calls/{id}` | ends a call |
 //! | `POST /v1/calls/{id}/hangup` | the same, with headers for the BYE |
 //! | `POST /v1/calls/{id}/hold`, `/resume` | holds the far end, or takes it off hold |
-//! | `POST /v1/calls/{id}/transfer` | sends the far end elsewhere, and answers with what became of it |
+//! | `POST /v1/calls/{id}/bridge`, `/part` | joins the call to another, parts them, see `bridge` |
+//! | `POST /v1/calls/{id}/digits` | presses keys towards the far end, see `keys` |
+//! | `POST /v1/calls/{id}/transfer` | sends the far end elsewhere, and answers with what became of it, see `transfers` |
+//! | `POST /v1/calls/{id}/capture` | begins or stops to note everything it sends and receives (see `capture`) |
 //! | `GET /v1/trunks` | how the trunks are |
 //! | `GET /v1/route` | which trunk and agent a call would get |
 //!
@@ -23,22 +26,17 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use offhook_session::agent_session::{CallId, EndReason};
 use offhook_session::call::admission::Refusal;
-use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::is_settable_header;
-use offhook_sip::message::Uri;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Control;
 use super::connections::Patience;
+use super::voicemail::VoicemailBody;
 use crate::config::{AgentName, TrunkName};
 use crate::sip_driver::command::{CallControl, Command, NewCall, NotControlled, NotPlaced};
-
-/// How long a transfer may take, where nobody says.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many steps of a transfer may wait to be looked at; there are a handful.
-const TRANSFER_STEPS: usize = 16;
+use crate::voicemail::CallVoicemail;
 
 /// A problem document.
 #[derive(Debug, Serialize)]
@@ -59,7 +57,7 @@ pub(super) fn problem(status: StatusCode, title: &'static str, detail: impl ToSt
 }
 
 /// The signalling task is gone: the daemon ends.
-fn ending() -> Response {
+pub(super) fn ending() -> Response {
     problem(
         StatusCode::SERVICE_UNAVAILABLE,
         "the daemon is ending",
@@ -73,11 +71,14 @@ fn ending() -> Response {
 pub(super) struct CallBody {
     to: String,
     from: Option<String>,
+    #[serde(default)]
+    private: bool,
     trunk: Option<String>,
     agent: String,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
     ring_timeout_s: Option<u32>,
+    voicemail: Option<VoicemailBody>,
     #[serde(default)]
     wait: Wait,
 }
@@ -96,7 +97,7 @@ enum Wait {
 }
 
 /// Headers to be set, if they can be.
-fn headers_of(
+pub(super) fn headers_of(
     headers: std::collections::BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, String> {
     match headers.keys().find(|name| !is_settable_header(name)) {
@@ -147,7 +148,7 @@ pub(super) async fn place_call(
 ) -> Response {
     let body = match body {
         Ok(Json(body)) => body,
-        Err(error) => return problem(error.status(), "the body cannot be read", error),
+        Err(error) => return unread(&error),
     };
     let wait = body.wait;
     let waiting = match wait {
@@ -163,6 +164,14 @@ pub(super) async fn place_call(
         Ok(new) => new,
         Err(what) => return problem(StatusCode::BAD_REQUEST, "the call cannot be made", what),
     };
+    let has_a_text = matches!(
+        &new.voicemail,
+        Some(CallVoicemail::On { text: Some(_), .. })
+    );
+    if has_a_text && !control.config.has_a_voice() {
+        let what = "nothing can be said to a machine: no agent here has a voice";
+        return problem(StatusCode::CONFLICT, "the message cannot be left", what);
+    }
     let (reply, placed) = oneshot::channel();
     let command = Command::Place(Box::new(new), reply);
     if control.commands.send(command).await.is_err() {
@@ -189,7 +198,7 @@ pub(super) async fn place_call(
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-fn too_many_wait() -> Response {
+pub(super) fn too_many_wait() -> Response {
     let what = "too many answers wait for calls already; ask without wait";
     problem(StatusCode::SERVICE_UNAVAILABLE, "not now", what)
 }
@@ -207,12 +216,15 @@ fn new_call(
         Some(trunk) => Some(trunk.parse().map_err(|error| format!("trunk: {error}"))?),
         None => None,
     };
+    let voicemail = body.voicemail.map(VoicemailBody::of_call).transpose()?;
     Ok(NewCall {
         to: Pii::new(body.to),
         from: body.from.map(Pii::new),
+        is_private: body.private,
         trunk,
         agent,
         headers: headers_of(body.headers)?,
+        voicemail,
         ring_timeout: body
             .ring_timeout_s
             .map(|seconds| Duration::from_secs(u64::from(seconds.clamp(1, 600)))),
@@ -226,6 +238,7 @@ fn status_of(error: &NotPlaced) -> StatusCode {
         NotPlaced::UnknownTrunk(_)
         | NotPlaced::WhichTrunk
         | NotPlaced::UnknownAgent(_)
+        | NotPlaced::NoMessage
         | NotPlaced::BadAddress(_) => StatusCode::BAD_REQUEST,
         NotPlaced::Refused(Refusal::NumberNotAllowed) => StatusCode::FORBIDDEN,
         NotPlaced::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -233,7 +246,11 @@ fn status_of(error: &NotPlaced) -> StatusCode {
 }
 
 /// Asks for something to be done with a call; 204 when it was.
-async fn with_call(control: &Control, id: String, what: CallControl) -> Result<(), Response> {
+pub(super) async fn with_call(
+    control: &Control,
+    id: String,
+    what: CallControl,
+) -> Result<(), Response> {
     let (reply, done) = oneshot::channel();
     let command = Command::Control(CallId::new(id), what, reply);
     if control.commands.send(command).await.is_err() {
@@ -244,14 +261,24 @@ async fn with_call(control: &Control, id: String, what: CallControl) -> Result<(
         Ok(Err(error @ NotControlled::UnknownCall)) => {
             Err(problem(StatusCode::NOT_FOUND, "no such call", error))
         }
-        Ok(Err(error @ NotControlled::WrongState)) => {
-            Err(problem(StatusCode::CONFLICT, "not now", error))
+        Ok(Err(
+            error @ (NotControlled::WrongState
+            | NotControlled::NoReplaces
+            | NotControlled::NotRecorded),
+        )) => Err(problem(StatusCode::CONFLICT, "not now", error)),
+        Ok(Err(error @ NotControlled::TooManyCaptures)) => {
+            Err(problem(StatusCode::SERVICE_UNAVAILABLE, "not now", error))
         }
         Err(_) => Err(ending()),
     }
 }
 
-fn done(outcome: Result<(), Response>) -> Response {
+/// A body that is no JSON, or not said to be, or says something else than it should.
+pub(super) fn unread(error: &JsonRejection) -> Response {
+    problem(error.status(), "the body cannot be read", error)
+}
+
+pub(super) fn done(outcome: Result<(), Response>) -> Response {
     match outcome {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem,
@@ -277,7 +304,7 @@ pub(super) async fn hang_up_with(
 ) -> Response {
     let body = match body {
         Ok(Json(body)) => body,
-        Err(error) => return problem(error.status(), "the body cannot be read", error),
+        Err(error) => return unread(&error),
     };
     let headers = match headers_of(body.headers) {
         Ok(headers) => headers,
@@ -314,120 +341,9 @@ async fn set_hold(
     hold: bool,
 ) -> Response {
     if let Err(error) = body {
-        return problem(error.status(), "the body cannot be read", error);
+        return unread(&error);
     }
     done(with_call(&control, id, CallControl::Hold(hold)).await)
-}
-
-/// The body of `POST /v1/calls/{id}/transfer`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TransferBody {
-    target: String,
-    referred_by: Option<String>,
-    #[serde(default = "yes")]
-    wait: bool,
-    #[serde(default)]
-    headers: std::collections::BTreeMap<String, String>,
-    timeout_s: Option<u32>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// The answer to a transfer: its last step.
-#[derive(Debug, Serialize)]
-struct TransferAnswer {
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sip_status: Option<u16>,
-}
-
-pub(super) async fn transfer(
-    State(control): State<Control>,
-    Extension(patience): Extension<Patience>,
-    Path(id): Path<String>,
-    body: Result<Json<TransferBody>, JsonRejection>,
-) -> Response {
-    let body = match body {
-        Ok(Json(body)) => body,
-        Err(error) => return problem(error.status(), "the body cannot be read", error),
-    };
-    if !is_address(&body.target) {
-        let what = "the target is no sip:, sips: or tel: address";
-        return problem(
-            StatusCode::BAD_REQUEST,
-            "the call cannot be sent there",
-            what,
-        );
-    }
-    let headers = match headers_of(body.headers) {
-        Ok(headers) => headers,
-        Err(what) => {
-            return problem(
-                StatusCode::BAD_REQUEST,
-                "the call cannot be sent there",
-                what,
-            );
-        }
-    };
-    let plan = TransferPlan {
-        target: body.target,
-        referred_by: body.referred_by,
-        wait: body.wait,
-        timeout: body.timeout_s.map_or(TRANSFER_TIMEOUT, |seconds| {
-            Duration::from_secs(u64::from(seconds.clamp(1, 600)))
-        }),
-        headers,
-    };
-    let Some(_waiting) = patience.ask() else {
-        return too_many_wait();
-    };
-    let (watcher, mut steps) = mpsc::channel(TRANSFER_STEPS);
-    if let Err(problem) = with_call(&control, id, CallControl::Transfer(plan, watcher)).await {
-        return problem;
-    }
-    let mut last = None;
-    while let Some(step) = steps.recv().await {
-        last = Some(step);
-        if step.is_final() {
-            break;
-        }
-    }
-    match last {
-        Some(TransferProgress::Impossible) | None => {
-            problem(StatusCode::CONFLICT, "not now", NotControlled::WrongState)
-        }
-        Some(step) => {
-            let sip_status = match step {
-                TransferProgress::Rejected(status) | TransferProgress::Ringing(status) => {
-                    Some(status.as_u16())
-                }
-                TransferProgress::Accepted
-                | TransferProgress::Completed
-                | TransferProgress::TimedOut
-                | TransferProgress::Impossible => None,
-            };
-            let outcome = step.as_str();
-            Json(TransferAnswer {
-                outcome,
-                sip_status,
-            })
-            .into_response()
-        }
-    }
-}
-
-/// Whether somebody can be sent there: what else a text holds could become headers of the INVITE that follows.
-fn is_address(target: &str) -> bool {
-    let scheme = target.split_once(':').map(|(scheme, _)| scheme);
-    let is_known = scheme.is_some_and(|scheme| {
-        ["sip", "sips", "tel"]
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(scheme))
-    });
-    is_known && !target.contains(['<', '>', '"', '\r', '\n', ' ']) && Uri::parse(target).is_ok()
 }
 
 #[derive(Debug, Serialize)]

@@ -9,13 +9,20 @@
 //! | `/v1/calls/{id}` | one of them |
 //! | `/` | a page that lists calls and trunks |
 //!
-//! What can be done is in `commands`. Whoever reaches the listener may read and do everything, so it
+//! What can be done is in `commands` and `recording`. Whoever reaches the listener may read and do everything, so it
 //! listens on loopback unless the configuration says otherwise, and answers only by names that are its own.
 
+mod bridge;
 mod call_directory;
+mod capture;
 mod commands;
 mod connections;
 mod host;
+mod keys;
+mod messages;
+mod recording;
+mod transfers;
+mod voicemail;
 
 use std::future::Future;
 use std::io;
@@ -35,8 +42,12 @@ pub use call_directory::{CallDirectory, CallState, LiveCall};
 use tokio::sync::mpsc;
 
 use commands::problem;
+use messages::MessageEntry;
+use voicemail::VerdictEntry;
 
+use crate::captures::Captures;
 use crate::config::Config;
+use crate::media_driver::{CallQuality, DirectionQuality};
 use crate::sip_driver::command::{Command, NotControlled};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -74,6 +85,8 @@ pub struct Control {
     pub config: Arc<Config>,
     /// To the signalling task.
     pub commands: mpsc::Sender<Command>,
+    /// What is kept of calls that are captured.
+    pub captures: Arc<Captures>,
     /// The names it is reached by, besides addresses and localhost.
     pub names: Arc<[String]>,
 }
@@ -132,7 +145,15 @@ impl Control {
             .route("/v1/calls/{id}/hangup", post(commands::hang_up_with))
             .route("/v1/calls/{id}/hold", post(commands::hold))
             .route("/v1/calls/{id}/resume", post(commands::resume))
-            .route("/v1/calls/{id}/transfer", post(commands::transfer))
+            .route("/v1/calls/{id}/bridge", post(bridge::join))
+            .route("/v1/calls/{id}/part", post(bridge::part))
+            .route("/v1/calls/{id}/digits", post(keys::press))
+            .route("/v1/calls/{id}/recording", post(recording::pause))
+            .route("/v1/calls/{id}/transfer", post(transfers::transfer))
+            .route(
+                "/v1/calls/{id}/capture",
+                get(capture::save).post(capture::set),
+            )
             .route("/v1/trunks", get(commands::list_trunks))
             .route("/v1/route", get(commands::test_route))
             .layer(check_host)
@@ -186,10 +207,74 @@ struct CallEntry<'a> {
     trunk: &'a str,
     agent: &'a str,
     state: &'static str,
+    /// The call that it is joined to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridged_with: Option<&'a str>,
+    /// Who answered, where that is found out and clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voicemail: Option<VerdictEntry>,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     started_ms: u64,
     /// Milliseconds since the call began.
     duration_ms: u64,
+    /// What the caller left, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<MessageEntry<'a>>,
+    /// How it sounds, by the last report; figures that nobody knows are left out.
+    quality: QualityEntry,
+}
+
+/// How a call sounds.
+#[derive(Debug, Serialize)]
+struct QualityEntry {
+    /// The far end's voice, here.
+    heard: DirectionEntry,
+    /// Ours, there, as the far end's RTCP says.
+    sent: DirectionEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_ms: Option<f64>,
+    /// RTCP packets of the far end's.
+    reports_heard: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct DirectionEntry {
+    /// By the E-model, 1 to 4.5, since the report before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mos: Option<f64>,
+    /// The same of the whole call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mos_of_call: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_percent: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter_ms: Option<f64>,
+}
+
+impl QualityEntry {
+    fn of(quality: &CallQuality) -> Self {
+        Self {
+            heard: DirectionEntry::of(&quality.heard),
+            sent: DirectionEntry::of(&quality.sent),
+            round_trip_ms: quality.round_trip.map(fractional_ms),
+            reports_heard: quality.reports_heard,
+        }
+    }
+}
+
+impl DirectionEntry {
+    fn of(quality: &DirectionQuality) -> Self {
+        Self {
+            mos: quality.mos,
+            mos_of_call: quality.mos_of_call,
+            loss_percent: quality.loss_percent,
+            jitter_ms: quality.jitter.map(fractional_ms),
+        }
+    }
+}
+
+fn fractional_ms(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
 }
 
 impl<'a> CallEntry<'a> {
@@ -206,8 +291,16 @@ impl<'a> CallEntry<'a> {
             trunk: &call.trunk,
             agent: &call.agent,
             state: call.state.as_str(),
+            bridged_with: call.bridged_with.as_deref(),
+            voicemail: call.verdict.as_deref().map(VerdictEntry::of),
             started_ms: milliseconds(since_1970),
             duration_ms: milliseconds(now.saturating_duration_since(call.started)),
+            messages: call
+                .messages
+                .iter()
+                .map(|left| MessageEntry::of(left))
+                .collect(),
+            quality: QualityEntry::of(&call.quality.read()),
         }
     }
 }

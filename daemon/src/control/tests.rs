@@ -24,6 +24,7 @@ fn start() -> Running {
         metrics: Metrics::unconnected(),
         config: Arc::new(crate::config::tests::smallest()),
         commands: tokio::sync::mpsc::channel(1).0,
+        captures: Arc::new(Captures::new(None)),
         names: Arc::new(["offhook.example.net".to_owned()]),
     };
     let (stop, stopped) = oneshot::channel();
@@ -93,6 +94,9 @@ async fn live_calls_are_listed_as_json() {
     assert_eq!(list["calls"][0]["from"], "sip:<b>eve</b>@192.0.2.1");
     assert_eq!(list["calls"][0]["state"], "ringing");
     assert_eq!(list["calls"][0]["started_ms"], 1_000_000);
+    // What nobody has said yet is left out.
+    let nothing = serde_json::json!({ "heard": {}, "sent": {}, "reports_heard": 0 });
+    assert_eq!(list["calls"][0]["quality"], nothing);
 }
 
 #[tokio::test]
@@ -261,4 +265,35 @@ async fn half_a_request_is_not_waited_for() {
     // An end or a reset: what was asked by halves is thrown away.
     assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
     assert!(began.elapsed() >= connections::REQUEST_TIME);
+}
+
+#[tokio::test]
+async fn a_capture_is_a_file_with_its_counts_and_a_problem_where_there_is_none() {
+    let running = start();
+    let (head, _) = running.get("/v1/calls/c-1/capture").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    let captures = &running.control.captures;
+    let call = offhook_session::agent_session::CallId::new("c-1");
+    let began = captures.begin(&call, Instant::now(), false).unwrap();
+    let ends = (running.address, running.address);
+    captures.message(&call, began, Instant::now(), ends, b"BYE");
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let request = b"GET /v1/calls/c-1/capture HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    for line in [
+        "http/1.1 200 ok",
+        "content-type: application/vnd.tcpdump.pcap",
+        "offhook-packets: 1",
+        "offhook-packets-dropped: 0",
+    ] {
+        assert!(head.contains(line), "{head}");
+    }
+    let file = &answer[end + 4..];
+    assert_eq!(file.len(), 24 + 16 + 28 + 3);
+    assert!(file.ends_with(b"BYE"));
+    captures.finish();
 }

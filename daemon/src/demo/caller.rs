@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use offhook_media::codec::CodecKind;
 use offhook_media::control::{Bus, Chunk, Digit, Epoch, LegCommand, LegEvent};
-use offhook_media::leg::Leg;
-use offhook_media::sdp::{self, Direction, LocalDescription, LocalMedia, Offer};
+use offhook_media::leg::{InBandDigits, Leg};
+use offhook_media::sdp::{
+    self, Direction, LocalDescription, LocalMedia, Offer, TelephoneEventRates,
+};
 use offhook_session::call::LegSettings;
 use offhook_sip::endpoint::{
     Body, EndCause, Endpoint, EndpointConfig, Event, Flow, OutgoingInvite, Output, Transport,
@@ -128,8 +130,9 @@ impl Caller {
             address: ip,
             port: rtp.local_addr()?.port(),
             codecs: vec![CodecKind::Pcmu],
-            telephone_event: true,
+            telephone_event: Some(TelephoneEventRates::EachClock),
             ptime_ms: 20,
+            srtp: None,
             direction: Direction::SendReceive,
             session_id: seed >> 1,
             session_version: 1,
@@ -233,6 +236,9 @@ impl Caller {
             .map_err(|error| unusable(&error))?;
         let settings = LegSettings {
             voice_activity: true,
+            echo_guard: true,
+            in_band_digits: InBandDigits::Never,
+            call_tones: false,
             no_media_timeout: None,
             seed: self.seed,
         };
@@ -255,6 +261,11 @@ impl Caller {
         };
         if let Some((datagram, to)) = leg.tick(now) {
             self.rtp.send_to(datagram, to).await?;
+        }
+        if leg.is_report_due(now)
+            && let Some(report) = leg.make_report(now)
+        {
+            self.rtp.send_to(report.bytes, report.to).await?;
         }
         while let Some(event) = self.leg.as_mut().and_then(Leg::poll_event) {
             self.heard(event, now);

@@ -21,6 +21,19 @@ impl LegId {
     pub(super) fn as_token(self) -> u64 {
         self.serial
     }
+
+    /// The same of the leg's second socket; [`first_of`] leads back.
+    pub(super) fn as_rtcp_token(self) -> u64 {
+        self.serial | RTCP
+    }
+}
+
+/// The bit that tells a leg's second socket from its first: no process has so many legs in its life.
+const RTCP: u64 = 1 << 63;
+
+/// The token of the leg's first socket, and whether `token` was the second's.
+pub(super) fn first_of(token: u64) -> (u64, bool) {
+    (token & !RTCP, token & RTCP != 0)
 }
 
 /// Values by leg, densely packed: a tick walks one array; a removal moves the last one into the gap.
@@ -52,7 +65,17 @@ impl<T> LegTable<T> {
         if let Some((moved, _)) = self.entries.get(index) {
             self.index_by_token.insert(moved.as_token(), index);
         }
+        self.give_back_room();
         Some(value)
+    }
+
+    /// A leg is some kilobytes: what a burst of them needed is not kept through the quiet hours after it.
+    fn give_back_room(&mut self) {
+        let legs = self.entries.len();
+        if legs < self.entries.capacity() / 4 {
+            self.entries.shrink_to(legs * 2);
+            self.index_by_token.shrink_to(legs * 2);
+        }
     }
 
     pub(super) fn get_mut(&mut self, token: u64) -> Option<&mut T> {
@@ -87,5 +110,23 @@ mod tests {
             assert_eq!(table.get_mut(serial), Some(&mut { serial }));
         }
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn room_for_many_is_given_back_when_they_have_gone() {
+        let mut table = LegTable::default();
+        let ids: Vec<LegId> = (0..1_000).map(|serial| LegId::new(0, serial)).collect();
+        for id in &ids {
+            table.insert(*id, [0; 64]);
+        }
+        for id in &ids[1..] {
+            table.remove(*id);
+        }
+        assert!(
+            table.entries.capacity() < 16,
+            "{}",
+            table.entries.capacity()
+        );
+        assert!(table.get_mut(0).is_some());
     }
 }

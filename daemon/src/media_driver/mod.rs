@@ -10,6 +10,7 @@
 //!             → epoll (0 ms): which sockets are readable
 //!             → leg by leg: recvmmsg if readable → Leg::handle_datagram
 //!                           → Leg::tick → sendto
+//!                           → Leg::make_report → sendto, by the RTCP socket where there is one
 //!                           → Leg::poll_event → session's event queue, signalling's notices
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod clock;
 mod leg_table;
+mod live_quality;
 mod ports;
 mod socket;
 mod thread;
@@ -37,15 +39,17 @@ use crossbeam_channel::{Sender, TrySendError};
 use metrics::counter;
 use offhook_media::control::{LegCommand, LegEvent};
 use offhook_media::leg::Leg;
-use offhook_media::sdp::Negotiated;
+use offhook_media::sdp::{Negotiated, RtcpPath};
 use offhook_session::agent_session::{LegCommands, LegQueueFull};
 use tokio::sync::mpsc;
 use tracing::Span;
 
+use crate::captures::CaptureTap;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{MEDIA_LATE_TICKS, RTP_PACKETS, RTP_SEND_FAILURES};
 
 pub use leg_table::LegId;
+pub use live_quality::{CallQuality, DirectionQuality, LiveQuality};
 pub use ports::RtpPorts;
 pub use socket::RtpSocket;
 
@@ -73,6 +77,12 @@ pub struct NewLeg {
     pub leg: Box<Leg>,
     /// Its bound socket.
     pub socket: RtpSocket,
+    /// The socket for RTCP, where that has a port of its own.
+    pub rtcp_socket: Option<RtpSocket>,
+    /// Where its reports' figures go.
+    pub quality: Arc<LiveQuality>,
+    /// Where its datagrams are noted, where its call is captured.
+    pub capture: Option<CaptureTap>,
     /// Where its events go.
     pub events: mpsc::Sender<LegEvent>,
     /// Carries its call's id into what is logged about it.
@@ -84,7 +94,8 @@ pub struct NewLeg {
 pub(crate) enum ThreadCommand {
     Open(LegId, Box<NewLeg>),
     Leg(LegId, LegCommand),
-    Renegotiate(LegId, Box<Negotiated>),
+    Renegotiate(LegId, Box<Negotiated>, Option<RtpSocket>),
+    Capture(LegId, Option<CaptureTap>),
     Close(LegId),
     Stop,
 }
@@ -194,7 +205,8 @@ impl MediaThreads {
     /// When that thread's queue is full or no thread runs any more; the leg is dropped and its socket
     /// closed.
     pub fn open(&self, new: NewLeg) -> Result<LegLine, OpenError> {
-        let port = new.socket.local().port();
+        let local = new.socket.local();
+        let has_rtcp_socket = new.rtcp_socket.is_some();
         let sample_rate_hz = new.leg.sample_rate_hz();
         let mut new = Box::new(new);
         let mut threads: Vec<(usize, &MediaThread)> = self.threads.iter().enumerate().collect();
@@ -208,7 +220,8 @@ impl MediaThreads {
                     let commands = thread.commands.clone();
                     return Ok(LegLine {
                         id,
-                        port,
+                        local,
+                        has_rtcp_socket,
                         sample_rate_hz,
                         commands,
                     });
@@ -260,7 +273,8 @@ pub fn count_threads(threads: &MediaThreads) {
 #[derive(Clone, Debug)]
 pub struct LegLine {
     id: LegId,
-    port: u16,
+    local: SocketAddr,
+    has_rtcp_socket: bool,
     sample_rate_hz: u32,
     commands: Sender<ThreadCommand>,
 }
@@ -275,7 +289,7 @@ impl LegLine {
     /// The local RTP port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.local.port()
     }
 
     /// The leg's sample rate, in Hz.
@@ -292,12 +306,32 @@ impl LegLine {
         self.queue(ThreadCommand::Leg(self.id, command))
     }
 
-    /// Changes the leg to what a re-negotiation agreed on.
+    /// Changes the leg to what a re-negotiation agreed on, and gives it a socket for RTCP where it needs one now.
     ///
     /// # Errors
     /// When the thread's queue is full.
-    pub fn renegotiate(&self, agreed: Box<Negotiated>) -> Result<(), MediaQueueFull> {
-        self.queue(ThreadCommand::Renegotiate(self.id, agreed))
+    pub fn renegotiate(&mut self, agreed: Box<Negotiated>) -> Result<(), MediaQueueFull> {
+        let rtcp_socket = if self.has_rtcp_socket {
+            None
+        } else {
+            bind_rtcp(self.local, agreed.rtcp)
+        };
+        self.has_rtcp_socket |= rtcp_socket.is_some();
+        self.queue(ThreadCommand::Renegotiate(self.id, agreed, rtcp_socket))
+    }
+
+    /// The address of the local RTP socket.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Notes the leg's datagrams in `tap` from now on, or no more.
+    ///
+    /// # Errors
+    /// When the thread's queue is full.
+    pub fn capture(&self, tap: Option<CaptureTap>) -> Result<(), MediaQueueFull> {
+        self.queue(ThreadCommand::Capture(self.id, tap))
     }
 
     /// Ends the leg; [`MediaNotice::Closed`] follows.
@@ -350,6 +384,20 @@ pub fn bind_rtp(ports: &mut RtpPorts, address: IpAddr, now: Instant) -> std::io:
         }
     }
     Err(last_error)
+}
+
+/// Binds the port above a leg's RTP port, where RTCP needs it: `None` where RTCP shares RTP's port, and where somebody
+/// else has the one above. Reports then leave by RTP's port and none are heard, which is no reason to lose a call.
+pub fn bind_rtcp(rtp: SocketAddr, path: RtcpPath) -> Option<RtpSocket> {
+    match path {
+        RtcpPath::Multiplexed => None,
+        RtcpPath::Apart { .. } => {
+            let port = rtp.port().checked_add(1)?;
+            RtpSocket::bind(SocketAddr::new(rtp.ip(), port))
+                .inspect_err(|error| tracing::debug!(%error, port, "no socket for RTCP"))
+                .ok()
+        }
+    }
 }
 
 #[cfg(test)]

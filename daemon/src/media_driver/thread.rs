@@ -1,27 +1,49 @@
 //! One media thread: the loop.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use offhook_media::leg::RtcpDatagram;
 use tokio::sync::mpsc;
 
 use super::clock::{FrameClock, Tick};
-use super::leg_table::{LegId, LegTable};
+use super::leg_table::{LegId, LegTable, first_of};
 use super::socket::{ClockPair, READY_BATCH, ReadySet, ReceiveBatch};
-use super::{MediaNotice, NewLeg, ThreadCommand, ThreadCounters};
+use super::{MediaNotice, NewLeg, RtpSocket, ThreadCommand, ThreadCounters};
+use crate::captures::{CaptureTap, Way};
 use crate::telemetry::health::Heartbeat;
 
 /// How long a thread without legs sleeps on its queue before it shows that it lives.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
+
+const HEARD: Way = Way {
+    sent: false,
+    rtcp_socket: false,
+};
+const HEARD_BY_RTCP: Way = Way {
+    rtcp_socket: true,
+    ..HEARD
+};
+const SENT: Way = Way {
+    sent: true,
+    ..HEARD
+};
+const SENT_BY_RTCP: Way = Way {
+    rtcp_socket: true,
+    ..SENT
+};
 
 /// A leg in its place on a thread.
 struct Seat {
     new: NewLeg,
     /// Its socket has something to read.
     readable: bool,
+    /// Its RTCP socket has.
+    rtcp_readable: bool,
     condition: Condition,
 }
 
@@ -120,8 +142,10 @@ impl Thread {
         loop {
             let count = self.ready.ready(&mut tokens);
             for token in &tokens[..count] {
-                if let Some(seat) = self.seats.get_mut(*token) {
-                    seat.readable = true;
+                let (token, is_rtcp) = first_of(*token);
+                if let Some(seat) = self.seats.get_mut(token) {
+                    seat.readable |= !is_rtcp;
+                    seat.rtcp_readable |= is_rtcp;
                 }
             }
             if count < READY_BATCH {
@@ -156,6 +180,10 @@ impl Thread {
                     }
                     None => {}
                 }
+                if seat.rtcp_readable {
+                    seat.receive_rtcp(batch, clocks);
+                }
+                seat.send_report(tick);
                 seat.report()
             });
             unsent_notices.extend(outcome.err().map(|_| MediaNotice::Stalled(id)));
@@ -178,7 +206,14 @@ impl Thread {
                     Ok(())
                 });
             }
-            ThreadCommand::Renegotiate(id, agreed) => {
+            ThreadCommand::Renegotiate(id, agreed, rtcp_socket) => {
+                if let Some(socket) = rtcp_socket {
+                    self.watch_rtcp(id, &socket);
+                    self.attempt(id, |seat| {
+                        seat.new.rtcp_socket = Some(socket);
+                        Ok(())
+                    });
+                }
                 self.attempt(id, |seat| {
                     // The call agrees to nothing that a leg cannot do, so this is out of memory.
                     let outcome = seat.new.leg.renegotiate(&agreed, Instant::now());
@@ -189,7 +224,15 @@ impl Thread {
                     })
                 });
             }
+            ThreadCommand::Capture(id, tap) => self.attempt(id, |seat| {
+                seat.new.capture = tap;
+                Ok(())
+            }),
             ThreadCommand::Close(id) => {
+                self.attempt(id, |seat| {
+                    seat.say_goodbye();
+                    Ok(())
+                });
                 if let Some(seat) = self.seats.remove(id) {
                     self.counters.legs.fetch_sub(1, Ordering::Relaxed);
                     let NewLeg { leg, span, .. } = seat.new;
@@ -207,14 +250,25 @@ impl Thread {
             tracing::error!(%error, "a leg's socket could not be watched; its call is ended");
             self.unsent_notices.push(MediaNotice::Stalled(id));
         }
+        if let Some(socket) = &new.rtcp_socket {
+            self.watch_rtcp(id, socket);
+        }
         self.seats.insert(
             id,
             Seat {
                 new,
                 readable: false,
+                rtcp_readable: false,
                 condition: Condition::Well,
             },
         );
+    }
+
+    /// Without being watched an RTCP socket is not read, and the call goes on.
+    fn watch_rtcp(&self, id: LegId, socket: &RtpSocket) {
+        if let Err(error) = self.ready.add(socket, id.as_rtcp_token()) {
+            tracing::debug!(%error, "a leg's RTCP socket is not watched");
+        }
     }
 
     /// Does one leg's work, if the leg is here.
@@ -262,19 +316,87 @@ impl Seat {
     /// Hands what waits in the socket to the leg; answers how many datagrams that were. What a flood
     /// leaves in the socket stays for the next turn, since the kernel tells of it only once.
     fn receive(&mut self, batch: &mut ReceiveBatch, clocks: ClockPair) -> u64 {
-        let NewLeg { leg, socket, .. } = &mut self.new;
+        let NewLeg {
+            leg,
+            socket,
+            capture,
+            ..
+        } = &mut self.new;
         let (received, emptied) = batch.receive(socket, clocks, |datagram, from, arrival| {
+            note(capture, HEARD, datagram, from, arrival);
             leg.handle_datagram(datagram, from, arrival);
         });
         self.readable = !emptied;
         received
     }
 
+    /// The same of the RTCP socket.
+    fn receive_rtcp(&mut self, batch: &mut ReceiveBatch, clocks: ClockPair) {
+        let NewLeg {
+            leg,
+            rtcp_socket,
+            capture,
+            ..
+        } = &mut self.new;
+        if let Some(socket) = rtcp_socket {
+            let (_, emptied) = batch.receive(socket, clocks, |datagram, from, arrival| {
+                note(capture, HEARD_BY_RTCP, datagram, from, arrival);
+                leg.handle_rtcp(datagram, from, arrival);
+            });
+            self.rtcp_readable = !emptied;
+        }
+    }
+
+    /// Sends the RTCP report that is due, every few seconds. A lost one is no harm.
+    fn send_report(&mut self, tick: Tick) {
+        let NewLeg {
+            leg,
+            socket,
+            rtcp_socket,
+            quality,
+            capture,
+            ..
+        } = &mut self.new;
+        if !leg.is_report_due(tick.at) {
+            return;
+        }
+        // The true time: the far end sends it back, and the round trip is measured by it.
+        if let Some(report) = leg.make_report(Instant::now()) {
+            send_rtcp(&report, socket, rtcp_socket, capture);
+        }
+        quality.note(&leg.statistics());
+    }
+
+    /// Sends the leg's last word, and leaves its last figures behind.
+    fn say_goodbye(&mut self) {
+        let NewLeg {
+            leg,
+            socket,
+            rtcp_socket,
+            quality,
+            capture,
+            ..
+        } = &mut self.new;
+        if let Some(report) = leg.goodbye(Instant::now()) {
+            send_rtcp(&report, socket, rtcp_socket, capture);
+        }
+        quality.note(&leg.statistics());
+    }
+
     /// The leg's next 10 ms; `None` when they complete no packet.
     fn send_frame(&mut self, tick: Tick) -> Option<std::io::Result<()>> {
-        let NewLeg { leg, socket, .. } = &mut self.new;
+        let NewLeg {
+            leg,
+            socket,
+            capture,
+            ..
+        } = &mut self.new;
         let (datagram, to) = leg.tick(tick.at)?;
-        Some(socket.send(datagram, to))
+        let sent = socket.send(datagram, to);
+        if sent.is_ok() && capture.is_some() {
+            note(capture, SENT, datagram, to, Instant::now());
+        }
+        Some(sent)
     }
 
     /// Passes the leg's events to the session.
@@ -294,6 +416,35 @@ impl Seat {
     }
 }
 
+/// Sends a leg's RTCP, by RTP's socket where they share a port, or where there is no other. A lost one is no harm.
+fn send_rtcp(
+    report: &RtcpDatagram<'_>,
+    rtp: &RtpSocket,
+    rtcp: &Option<RtpSocket>,
+    capture: &mut Option<CaptureTap>,
+) {
+    let (socket, way) = match rtcp.as_ref().filter(|_| !report.multiplexed) {
+        Some(rtcp) => (rtcp, SENT_BY_RTCP),
+        None => (rtp, SENT),
+    };
+    if socket.send(report.bytes, report.to).is_ok() && capture.is_some() {
+        note(capture, way, report.bytes, report.to, Instant::now());
+    }
+}
+
+/// Notes a datagram where the call is captured; one comparison where it is not.
+fn note(
+    capture: &mut Option<CaptureTap>,
+    way: Way,
+    datagram: &[u8],
+    remote: SocketAddr,
+    at: Instant,
+) {
+    if let Some(capture) = capture {
+        capture.note(way, datagram, remote, at);
+    }
+}
+
 /// Sleeps until `deadline` by the monotonic clock.
 fn sleep_until(deadline: Instant) {
     let now = Instant::now();
@@ -303,141 +454,4 @@ fn sleep_until(deadline: Instant) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-
-    use offhook_media::codec::{Codec, CodecKind};
-    use offhook_media::leg::{Leg, LegConfig};
-    use offhook_media::mixer::BusBounds;
-    use offhook_media::sdp::Direction;
-    use offhook_media::sender::StreamStart;
-    use offhook_session::agent_session::CALL_SPANS;
-
-    use super::*;
-    use crate::media_driver::RtpSocket;
-    use crate::telemetry::health::Health;
-    use crate::telemetry::tests::logged;
-
-    /// A thread that the test runs itself, its notices, and the far ends of its two legs.
-    fn thread_with_two_legs() -> (
-        Thread,
-        mpsc::Receiver<MediaNotice>,
-        [LegId; 2],
-        [UdpSocket; 2],
-    ) {
-        let (_, commands) = crossbeam_channel::bounded(1);
-        let (notices, heard) = mpsc::channel(8);
-        let heartbeat = Health::new(Instant::now()).watch("media-test", Duration::from_secs(1));
-        let counters = Arc::new(ThreadCounters::default());
-        let mut thread = Thread::new(commands, notices, counters, heartbeat).expect("epoll");
-        let ids = [LegId::new(0, 0), LegId::new(0, 1)];
-        let far_ends = ids.map(|id| {
-            let far_end = UdpSocket::bind("127.0.0.1:0").expect("a port");
-            far_end.set_nonblocking(true).expect("a socket option");
-            let config = LegConfig {
-                codec: Codec::new(CodecKind::Pcmu),
-                telephone_event: None,
-                also_accepted: Vec::new(),
-                remote: Some(far_end.local_addr().expect("an address")),
-                direction: Direction::SendReceive,
-                stream: StreamStart {
-                    ssrc: 1,
-                    sequence: 0,
-                    timestamp: 0,
-                },
-                voice_activity: false,
-                no_media_timeout: None,
-                bounds: BusBounds::default(),
-            };
-            thread.open(
-                id,
-                NewLeg {
-                    leg: Box::new(Leg::new(config, Instant::now()).expect("a leg")),
-                    socket: RtpSocket::bind(([127, 0, 0, 1], 0).into()).expect("a port"),
-                    events: mpsc::channel(8).0,
-                    span: tracing::error_span!(target: CALL_SPANS, "call", call_id = %id.as_token()),
-                },
-            );
-            far_end
-        });
-        (thread, heard, ids, far_ends)
-    }
-
-    /// Lets 40 ms pass, and answers how many datagrams each far end got.
-    fn packets_in_40_ms(thread: &mut Thread, far_ends: &[UdpSocket; 2]) -> [usize; 2] {
-        let mut clock = FrameClock::new(Instant::now());
-        for _ in 0..4 {
-            let tick = clock.advance(clock.next()).expect("it is due");
-            thread.tick(tick);
-        }
-        far_ends
-            .each_ref()
-            .map(|far_end| std::iter::from_fn(|| far_end.recv(&mut [0; 1_500]).ok()).count())
-    }
-
-    #[test]
-    fn a_thread_shows_that_it_lives_before_it_waits_for_anything() {
-        let health = Health::new(Instant::now());
-        let heartbeat = health.watch("media-test", Duration::from_secs(60));
-        let (commands, receiver) = crossbeam_channel::bounded(1);
-        commands.send(ThreadCommand::Stop).expect("room for one");
-        let counters = Arc::new(ThreadCounters::default());
-        Thread::new(receiver, mpsc::channel(1).0, counters, heartbeat)
-            .expect("epoll")
-            .run();
-        assert_eq!(health.stalled(Instant::now()), []);
-    }
-
-    #[test]
-    fn a_flooded_port_costs_the_others_nothing_and_is_read_on_in_the_next_turn() {
-        let (mut thread, _heard, [flooded, _], far_ends) = thread_with_two_legs();
-        let seat = thread
-            .seats
-            .get_mut(flooded.as_token())
-            .expect("it is there");
-        let to = seat.new.socket.local();
-        for _ in 0..200 {
-            far_ends[0].send_to(&[0; 172], to).expect("loopback");
-        }
-        let mut clock = FrameClock::new(Instant::now());
-        let mut received = Vec::new();
-        for _ in 0..4 {
-            let tick = clock.advance(clock.next()).expect("it is due");
-            thread.tick(tick);
-            received.push(thread.counters.received.load(Ordering::Relaxed));
-        }
-        assert_eq!(received, [64, 128, 192, 200]);
-    }
-
-    #[test]
-    fn a_leg_that_panics_ends_alone_and_is_still_handed_back_when_closed() {
-        let (mut thread, mut heard, [failing, sound], far_ends) = thread_with_two_legs();
-        assert_eq!(packets_in_40_ms(&mut thread, &far_ends), [2, 2]);
-
-        thread.attempt(failing, |_| panic!("as a test wants it"));
-        assert_eq!(packets_in_40_ms(&mut thread, &far_ends), [0, 2]);
-        thread.attempt(failing, |_| panic!("never run: it is not touched again"));
-        thread.attempt(sound, |_| Ok(()));
-        assert!(thread.carry_out(ThreadCommand::Close(failing)));
-        thread.send_unsent_notices();
-        let mut notices = Vec::new();
-        while let Ok(notice) = heard.try_recv() {
-            notices.push(match notice {
-                MediaNotice::Stalled(id) => ("stalled", id),
-                MediaNotice::Closed(id, ..) => ("closed", id),
-            });
-        }
-        notices.sort_by_key(|(what, _)| std::cmp::Reverse(*what));
-        assert_eq!(notices, [("stalled", failing), ("closed", failing)]);
-        assert_eq!(packets_in_40_ms(&mut thread, &far_ends)[1], 2);
-    }
-    #[test]
-    fn what_is_logged_of_a_leg_names_its_call() {
-        let log = logged("error", || {
-            let (mut thread, _heard, [_, failing], _far_ends) = thread_with_two_legs();
-            thread.attempt(failing, |_| panic!("as a test wants it"));
-        });
-        assert!(log.contains("call{call_id=1}"), "{log}");
-        assert!(log.contains("a leg failed"), "{log}");
-    }
-}
+mod tests;

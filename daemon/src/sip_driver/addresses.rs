@@ -1,17 +1,21 @@
 //! Who calls whom, in a call of ours: numbers and addresses as a trunk wants them.
 
-use offhook_sip::message::{NameAddr, SipUri, Uri};
+use offhook_sip::message::{Host, NameAddr, SipUri, Uri};
 
 use super::command::NotPlaced;
-use crate::config::Outbound;
+use crate::config::{NumberIn, Outbound};
 
-/// Who calls whom, and where the INVITE goes first.
+/// Who calls whom, where the INVITE goes first, and how it says so.
 #[derive(Debug)]
 pub(super) struct Addresses {
     /// The Request-URI.
     pub(super) target: Uri,
     pub(super) from: NameAddr,
     pub(super) to: NameAddr,
+    /// Who calls, whatever From says.
+    pub(super) caller: Uri,
+    /// What says who calls where From does not, and whom that is to be kept from.
+    pub(super) identity: Vec<(String, String)>,
 }
 
 /// What our INVITE says of who calls whom. A `sip:` or `tel:` address is kept as given; a number becomes a
@@ -20,29 +24,82 @@ pub(super) fn addresses(
     outbound: &Outbound,
     to: &str,
     from: Option<&str>,
+    is_private: bool,
 ) -> Result<Addresses, NotPlaced> {
-    let target = match to.split_once(':') {
-        Some((scheme, _)) if is_scheme(scheme) => {
-            Uri::parse(to).map_err(|_| NotPlaced::BadAddress("to"))?
-        }
-        Some(_) | None => number(outbound, to).ok_or(NotPlaced::BadAddress("to"))?,
-    };
-    let from = match from {
-        Some(from)
-            if from
-                .split_once(':')
-                .is_some_and(|(scheme, _)| is_scheme(scheme)) =>
-        {
-            Uri::parse(from).map_err(|_| NotPlaced::BadAddress("from"))?
-        }
-        Some(from) => number(outbound, from).ok_or(NotPlaced::BadAddress("from"))?,
-        None => of_user(outbound, outbound.from_user.as_deref()),
-    };
+    let target = address_or_number(outbound, to).ok_or(NotPlaced::BadAddress("to"))?;
+    let Caller {
+        from,
+        caller,
+        identity,
+    } = caller(outbound, from, is_private)?;
     Ok(Addresses {
         to: NameAddr::new(target.clone()),
         target,
-        from: NameAddr::new(from),
+        from,
+        caller,
+        identity,
     })
+}
+
+/// Who calls, and how an INVITE says so.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) from: NameAddr,
+    pub(super) caller: Uri,
+    pub(super) identity: Vec<(String, String)>,
+}
+
+/// Who calls privately is anonymous in From (RFC 3323 4.1.1.3). Only where the trunk has a header for the number is the
+/// network told who it is, and asked to keep it (RFC 3325 9.3): a trunk without one may be a telephone.
+pub(super) fn caller(
+    outbound: &Outbound,
+    from: Option<&str>,
+    is_private: bool,
+) -> Result<Caller, NotPlaced> {
+    let own = of_user(outbound, outbound.from_user.as_deref());
+    let caller = match from {
+        Some(from) => address_or_number(outbound, from).ok_or(NotPlaced::BadAddress("from"))?,
+        None => own.clone(),
+    };
+    let mut identity = Vec::new();
+    let header = outbound.number_in.header();
+    let header = header.filter(|_| is_private || from.is_some());
+    if let Some(header) = header {
+        let mut value = NameAddr::new(caller.clone()).to_string();
+        if outbound.number_in == NumberIn::RemotePartyId {
+            value += ";party=calling";
+            value += if is_private { ";privacy=full" } else { "" };
+        }
+        identity.push((header.to_owned(), value));
+    }
+    let from = match (is_private, header) {
+        (true, _) => anonymous(),
+        (false, Some(_)) => NameAddr::new(own),
+        (false, None) => NameAddr::new(caller.clone()),
+    };
+    if is_private {
+        identity.push(("Privacy".to_owned(), "id".to_owned()));
+    }
+    Ok(Caller {
+        from,
+        caller,
+        identity,
+    })
+}
+
+fn address_or_number(outbound: &Outbound, text: &str) -> Option<Uri> {
+    match text.split_once(':') {
+        Some((scheme, _)) if is_scheme(scheme) => Uri::parse(text).ok(),
+        Some(_) | None => number(outbound, text),
+    }
+}
+
+fn anonymous() -> NameAddr {
+    let mut nobody = SipUri::new(Host::Name("anonymous.invalid".to_owned()), None);
+    nobody.user = Some("anonymous".to_owned());
+    let mut from = NameAddr::new(Uri::Sip(nobody));
+    from.display = Some("Anonymous".to_owned());
+    from
 }
 
 fn is_scheme(scheme: &str) -> bool {
@@ -81,7 +138,6 @@ pub(super) fn user_or_host(uri: &Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_sip::message::Host;
 
     fn outbound(user_phone: bool, domain: Option<&str>) -> Outbound {
         Outbound {
@@ -90,10 +146,12 @@ mod tests {
             domain: domain.map(|domain| Host::parse(domain).unwrap()),
             credentials: None,
             from_user: Some("1000".to_owned()),
+            number_in: NumberIn::From,
             user_phone,
             register: None,
             ring_timeout: std::time::Duration::from_secs(60),
             failover_after: std::time::Duration::from_secs(4),
+            voicemail: true,
             options_interval: None,
         }
     }
@@ -101,7 +159,7 @@ mod tests {
     #[test]
     fn a_number_is_a_user_of_the_trunk_and_an_address_is_kept() {
         let said = |to: &str| {
-            let addresses = addresses(&outbound(false, None), to, None).unwrap();
+            let addresses = addresses(&outbound(false, None), to, None, false).unwrap();
             (addresses.target.to_string(), addresses.from.to_string())
         };
         let ours = "<sip:1000@192.0.2.1:5090>".to_owned();
@@ -122,7 +180,7 @@ mod tests {
     #[test]
     fn wound_67_numbers_are_marked_user_phone_in_all_three_places_where_the_trunk_wants_it() {
         let outbound = outbound(true, Some("carrier.example"));
-        let addresses = addresses(&outbound, "+15550100", Some("+15550199")).unwrap();
+        let addresses = addresses(&outbound, "+15550100", Some("+15550199"), false).unwrap();
         assert_eq!(
             addresses.target.to_string(),
             "sip:+15550100@carrier.example;user=phone"
@@ -138,13 +196,81 @@ mod tests {
     }
 
     #[test]
+    fn wound_68_the_number_goes_where_the_trunk_wants_it_and_from_has_the_trunks_user() {
+        let said = |number_in, from: Option<&str>| {
+            let outbound = Outbound {
+                number_in,
+                ..outbound(false, Some("carrier.example"))
+            };
+            let addresses = addresses(&outbound, "+15550100", from, false).unwrap();
+            (addresses.from.to_string(), addresses.identity)
+        };
+        let own = "<sip:1000@carrier.example>".to_owned();
+        let number = "<sip:+15550199@carrier.example>";
+        let header = |name: &str, more: &str| vec![(name.to_owned(), format!("{number}{more}"))];
+        let given = Some("+15550199");
+        assert_eq!(said(NumberIn::From, given), (number.to_owned(), vec![]));
+        for (number_in, headers) in [
+            (
+                NumberIn::PAssertedIdentity,
+                header("P-Asserted-Identity", ""),
+            ),
+            (
+                NumberIn::PPreferredIdentity,
+                header("P-Preferred-Identity", ""),
+            ),
+            (
+                NumberIn::RemotePartyId,
+                header("Remote-Party-ID", ";party=calling"),
+            ),
+        ] {
+            assert_eq!(said(number_in, given), (own.clone(), headers));
+            assert_eq!(said(number_in, None), (own.clone(), vec![]));
+        }
+    }
+
+    #[test]
+    fn wound_69_who_calls_privately_is_anonymous_in_from_and_known_to_the_network_alone() {
+        let said = |number_in| {
+            let outbound = Outbound {
+                number_in,
+                ..outbound(false, None)
+            };
+            let private = addresses(&outbound, "+15550100", Some("+15550199"), true).unwrap();
+            assert_eq!(
+                private.from.to_string(),
+                "\"Anonymous\" <sip:anonymous@anonymous.invalid>"
+            );
+            assert_eq!(user_or_host(&private.caller), "+15550199");
+            private.identity
+        };
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let number = "<sip:+15550199@192.0.2.1:5090>";
+        let privacy = header("Privacy", "id");
+        assert_eq!(
+            said(NumberIn::From),
+            std::slice::from_ref(&privacy),
+            "a trunk without a header for it may be a telephone"
+        );
+        assert_eq!(
+            said(NumberIn::PPreferredIdentity),
+            [header("P-Preferred-Identity", number), privacy.clone()]
+        );
+        let party = format!("{number};party=calling;privacy=full");
+        assert_eq!(
+            said(NumberIn::RemotePartyId),
+            [header("Remote-Party-ID", &party), privacy]
+        );
+    }
+
+    #[test]
     fn what_no_user_can_be_is_refused() {
         for bad in ["", "a b", "a@b", "a\r\nX: y", "<x>"] {
             assert!(
-                addresses(&outbound(false, None), bad, None).is_err(),
+                addresses(&outbound(false, None), bad, None, false).is_err(),
                 "{bad:?}"
             );
-            assert!(addresses(&outbound(false, None), "1", Some(bad)).is_err());
+            assert!(addresses(&outbound(false, None), "1", Some(bad), false).is_err());
         }
     }
 }

@@ -1,13 +1,15 @@
 //! A call's audio: the leg that is opened for it, and closed.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use offhook_media::leg::{Leg, LegConfig};
-use offhook_session::agent_session::CallId;
+use offhook_session::agent_session::{CallEvent, CallId, RecordPlan};
 
 use super::Signalling;
+use super::command::NotControlled;
 use super::live_call::Audio;
-use crate::media_driver::NewLeg;
+use crate::media_driver::{NewLeg, bind_rtcp};
 use crate::sessions::{NewSession, Sessions};
 
 impl Signalling {
@@ -27,18 +29,30 @@ impl Signalling {
             return Ok(());
         };
         let sample_rate_hz = config.codec.sample_rate_hz();
+        let rtcp = config.rtcp;
         let mut leg = Box::new(Leg::new(config, now).map_err(|error| error.to_string())?);
-        if let Some(ring) = self.sessions.record(&live.agent, id, sample_rate_hz) {
-            leg.attach_recorder(ring);
+        let mut record = RecordPlan::Off;
+        if let Some(begun) = self.sessions.record(&live.agent, id, sample_rate_hz) {
+            leg.attach_recorder(begun.ring, begun.plan.first_mode().unwrap_or_default());
+            live.is_recorded = true;
+            record = begun.plan;
         }
         let Audio::Bound(socket) = std::mem::replace(&mut live.audio, Audio::Closed) else {
             return Err("its socket is gone".to_owned());
         };
         let port = socket.local().port();
+        let rtcp_socket = bind_rtcp(socket.local(), rtcp);
+        let capture = self.capture_tap(id, socket.local());
+        let Some(live) = self.calls.get_mut(id) else {
+            return Ok(());
+        };
         let (events, leg_events) = Sessions::leg_event_queue();
         let line = match self.media.open(NewLeg {
             leg,
             socket,
+            rtcp_socket,
+            quality: Arc::clone(&live.quality),
+            capture,
             events,
             span: live.span.clone(),
         }) {
@@ -58,9 +72,30 @@ impl Signalling {
             leg_events,
             notices: self.session_notice_sender.clone(),
             sample_rate_hz,
+            record,
+            voicemail: live.voicemail.clone(),
+            prepared: live.prepared.take(),
             span: live.span.clone(),
         });
         live.session = Some(session.ok_or_else(|| format!("there is no agent {}", live.agent))?);
+        Ok(())
+    }
+
+    /// Pauses a call's recording, or takes that back; its session sees to it.
+    pub(super) fn pause_recording(
+        &mut self,
+        id: &CallId,
+        paused: bool,
+    ) -> Result<(), NotControlled> {
+        let live = self.calls.get(id).ok_or(NotControlled::UnknownCall)?;
+        if !live.is_recorded {
+            return Err(NotControlled::NotRecorded);
+        }
+        live.tell(if paused {
+            CallEvent::RecordingPaused
+        } else {
+            CallEvent::RecordingResumed
+        });
         Ok(())
     }
 

@@ -2,18 +2,14 @@
 
 use std::time::Instant;
 
-use offhook_media::control::{Bus, Epoch, LegCommand};
-use offhook_session::agent_session::{CallEvent, CallId};
-use offhook_session::call::{Output as CallOutput, SipCommand, TransferProgress};
+use offhook_session::agent_session::{CallEvent, CallId, TransferStep};
+use offhook_session::call::{Output as CallOutput, SipCommand};
 use offhook_sip::endpoint::{InviteId, Misuse};
 use offhook_sip::message::StatusCode;
 
 use super::live_call::LiveCall;
 use super::{Signalling, counting};
 use crate::control::CallState;
-
-/// How long hold music takes to go when the hold is over.
-const MUSIC_FADE_MS: u32 = 100;
 
 impl Signalling {
     /// Lets a call take something in and carries out what it wants done.
@@ -43,6 +39,7 @@ impl Signalling {
                 if status == StatusCode::RINGING {
                     self.show(id, CallState::Ringing);
                 }
+                self.second_leg_rings(id, status);
             }
             CallOutput::Follow(invite, contacts) => self.follow(id, invite, &contacts),
             CallOutput::Succeed(succession) => self.succeed(id, succession),
@@ -50,12 +47,23 @@ impl Signalling {
             CallOutput::Renegotiate(agreed) => live.renegotiate(agreed),
             CallOutput::Hold(hold) => self.hold(id, hold),
             CallOutput::Transfer(progress) => live.tell_transfer(progress),
-            CallOutput::CloseLeg => self.close_leg(id),
+            CallOutput::CallSecondLeg(request) => self.call_second_leg(id, *request),
+            CallOutput::JoinSecondLeg(agent) => self.join_second_leg(id, agent),
+            CallOutput::EndSecondLeg(cause) => self.end_second_leg(id, cause),
+            CallOutput::Press { digit, duration_ms } => live.press(digit, duration_ms),
+            CallOutput::CloseLeg => {
+                self.close_leg(id);
+                self.end_joined(id);
+            }
             CallOutput::Tell(event) => {
+                if let CallEvent::Transfer(TransferStep::Over(outcome)) = event {
+                    counting::transfer_over(outcome);
+                }
                 live.tell(event.clone());
                 if event == CallEvent::Confirmed {
                     live.was_answered();
                     self.show(id, CallState::Talking);
+                    self.second_leg_answered(id);
                 }
             }
             CallOutput::Over(reason) => self.over(id, &reason),
@@ -92,7 +100,10 @@ impl Signalling {
             SipCommand::Reject { status, headers } => {
                 endpoint.reject(invite, status, &borrowed(&headers), now)
             }
-            SipCommand::Cancel => endpoint.cancel(invite, &[], now),
+            // One that was answered in this very turn has no CANCEL any more.
+            SipCommand::Cancel => endpoint
+                .cancel(invite, &[], now)
+                .or_else(|_| endpoint.bye(invite, &[], now)),
             SipCommand::Bye { headers } => {
                 let current = self.calls.get(id).and_then(|live| live.call.invite());
                 let ended = endpoint.bye(invite, &borrowed(&headers), now);
@@ -114,12 +125,21 @@ impl Signalling {
             SipCommand::RejectReoffer { status, headers } => {
                 endpoint.reject_reoffer(invite, status, &borrowed(&headers), now)
             }
+            SipCommand::Info(body) => {
+                let sent = endpoint.info(invite, body, now);
+                if sent.is_err()
+                    && let Some(live) = self.calls.get_mut(id)
+                {
+                    live.call.press_not_sent();
+                }
+                sent
+            }
             SipCommand::Refer(refer) => {
                 let sent = endpoint.refer(invite, &refer, now).map(|_| ());
                 if sent.is_err()
                     && let Some(live) = self.calls.get_mut(id)
                 {
-                    live.tell_transfer(TransferProgress::Impossible);
+                    live.call.refer_not_sent();
                 }
                 sent
             }
@@ -143,40 +163,14 @@ impl Signalling {
             .unwrap_or_default()
     }
 
-    /// The far end is held, or is so no more: music for it, and quiet for the session.
+    /// The far end is held, or is so no more: its session has the music.
     fn hold(&mut self, id: &CallId, hold: bool) {
-        let Some(live) = self.calls.get_mut(id) else {
-            return;
-        };
-        live.tell(if hold {
-            CallEvent::Held
-        } else {
-            CallEvent::Resumed
-        });
-        let Some(line) = live.line().cloned() else {
-            return;
-        };
-        live.music += 1;
-        let epoch = Epoch(live.music);
-        let music = if hold {
-            self.sessions
-                .hold_music(line.sample_rate_hz())
-                .map(|samples| LegCommand::Loop {
-                    bus: Bus::Thinking,
-                    epoch,
-                    samples,
-                })
-        } else {
-            Some(LegCommand::Flush {
-                bus: Bus::Thinking,
-                through: epoch,
-                fade_ms: MUSIC_FADE_MS,
-            })
-        };
-        if let Some(music) = music
-            && line.command(music).is_err()
-        {
-            tracing::debug!("a media thread's queue is full: hold music does not change");
+        if let Some(live) = self.calls.get_mut(id) {
+            live.tell(if hold {
+                CallEvent::Held
+            } else {
+                CallEvent::Resumed
+            });
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use offhook_session::agent_session::{CallId, EndReason};
+use offhook_session::agent_session::{
+    AgentInBridge, CallId, DigitsSent, EndReason, KeySequence, SendDtmfOptions, TransferOutcome,
+    TransferRequest,
+};
 use offhook_session::call::admission::Refusal;
 use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{AgentName, TrunkName};
+use crate::voicemail::CallVoicemail;
 
 /// What the rest of the daemon tells the signalling task.
 #[derive(Debug)]
@@ -39,12 +43,16 @@ pub struct NewCall {
     pub to: Pii<String>,
     /// The number or user that calls; the trunk's own without one.
     pub from: Option<Pii<String>>,
+    /// Whether the far end is not to learn who calls.
+    pub is_private: bool,
     /// By which trunk; the only one that calls can go out by, without one.
     pub trunk: Option<TrunkName>,
     /// Who talks when it is answered.
     pub agent: AgentName,
     /// Further headers of the INVITE.
     pub headers: Vec<(String, String)>,
+    /// How it is found out who answered; as agent and trunk are configured, without a word.
+    pub voicemail: Option<CallVoicemail>,
     /// How long it may ring; the trunk's time without one.
     pub ring_timeout: Option<Duration>,
     /// Told when the call is answered.
@@ -65,6 +73,9 @@ pub enum NotPlaced {
     /// There is no agent of this name.
     #[error("there is no agent {0}")]
     UnknownAgent(AgentName),
+    /// A message is to be left on machines, and there is none.
+    #[error("there is no message to leave: neither voicemail.text nor one of the agent's")]
+    NoMessage,
     /// Who is to be called, or who calls, cannot be read.
     #[error("{0} is neither a number nor a sip:, sips: or tel: address")]
     BadAddress(&'static str),
@@ -80,8 +91,22 @@ pub enum CallControl {
     HangUp(Vec<(String, String)>),
     /// Put the far end on hold (`true`), or take it off.
     Hold(bool),
+    /// Press keys towards the far end; what became of them is told when the last was let go.
+    Press(KeySequence, SendDtmfOptions, oneshot::Sender<DigitsSent>),
+    /// Join it to this other call.
+    Bridge(CallId, AgentInBridge),
+    /// Part it from the call that it is joined to.
+    Part,
+    /// Pause its recording (`true`), or take that back.
+    PauseRecording(bool),
+    /// Note everything it sends and receives (`true`), or no more.
+    Capture(bool),
     /// Send the far end elsewhere; how that gets on is told until it is over.
     Transfer(TransferPlan, mpsc::Sender<TransferProgress>),
+    /// Call somebody for it, or do so where the far end refuses REFER; what became of it is told when it is over.
+    Consult(Box<TransferRequest>, oneshot::Sender<TransferOutcome>),
+    /// Send it to the far end of this other call, in whose place it steps; the plan's target is not used.
+    TransferInto(CallId, TransferPlan, mpsc::Sender<TransferProgress>),
 }
 
 /// Why something was not done with a call.
@@ -90,6 +115,15 @@ pub enum NotControlled {
     /// It is over, or never was.
     #[error("there is no such call")]
     UnknownCall,
+    /// One of the two trunks takes no Replaces.
+    #[error("a trunk of the calls has replaces = false")]
+    NoReplaces,
+    /// Its agent's calls are not recorded, or this one could not be, or has no audio yet.
+    #[error("the call is not recorded")]
+    NotRecorded,
+    /// As many calls as can be are captured.
+    #[error("as many calls as can be are captured")]
+    TooManyCaptures,
     /// It is not in a state for it.
     #[error("the call is not up, or in the middle of another change")]
     WrongState,

@@ -9,23 +9,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use offhook_session::agent::SecondLegAgent;
 use offhook_session::agent_session::{
     CALL_SPANS, CallFacts, CallId, Direction, EndCause, EndReason, IdentityFacts,
 };
 use offhook_session::call::{Call, Succession};
 use offhook_session::pii::Pii;
-use offhook_sip::endpoint::{Flow, InviteId, OutgoingInvite};
+use offhook_session::voicemail::VoicemailVerdict;
+use offhook_sip::endpoint::{Flow, InviteId, OutgoingInvite, Transport};
 use offhook_sip::message::{NameAddr, StatusCode, Uri};
 use tokio::sync::oneshot;
 use tracing::error_span;
 
-use super::addresses::{Addresses, addresses, of_user, user_or_host};
+use super::addresses::{Addresses, Caller, addresses, caller, user_or_host};
 use super::command::{NewCall, NotPlaced};
 use super::live_call::{Audio, LiveCall, Outgoing, directory_entry};
 use super::locating::Errand;
 use super::{Signalling, counting};
 use crate::config::{Outbound, Trunk, TrunkName};
 use crate::control::CallState;
+use crate::voicemail::NoMessage;
 
 /// How many redirections one call follows.
 const REDIRECTIONS: u8 = 5;
@@ -37,7 +40,7 @@ impl Signalling {
         new: NewCall,
         reply: oneshot::Sender<Result<CallId, NotPlaced>>,
     ) {
-        let placed = self.try_place(new);
+        let placed = self.try_place(new, None);
         if let Err(error) = &placed {
             tracing::info!(%error, "a call was not begun");
         }
@@ -45,40 +48,62 @@ impl Signalling {
         let _ = reply.send(placed);
     }
 
-    fn try_place(&mut self, new: NewCall) -> Result<CallId, NotPlaced> {
+    /// Begins a call. `second_leg`: who talks in place of the agent named, where it is made for a transfer.
+    pub(super) fn try_place(
+        &mut self,
+        new: NewCall,
+        second_leg: Option<Arc<SecondLegAgent>>,
+    ) -> Result<CallId, NotPlaced> {
         let now = Instant::now();
         let config = Arc::clone(&self.config);
         let (trunk, outbound) = trunk_for(&config.trunks, new.trunk.as_ref())?;
         if !config.agents.contains_key(&new.agent) {
             return Err(NotPlaced::UnknownAgent(new.agent));
         }
+        let voicemail = self
+            .sessions
+            .voicemail(&new.agent, outbound.voicemail, new.voicemail.as_ref())
+            .map_err(|NoMessage| NotPlaced::NoMessage)?;
         let (to, from) = (new.to.expose(), new.from.as_ref().map(Pii::expose));
-        let addresses = addresses(outbound, to, from.map(String::as_str))?;
+        let addresses = addresses(outbound, to, from.map(String::as_str), new.is_private)?;
         let flow = self.expected_flow(outbound);
+        // Limits are on numbers, however they are written.
+        let number = user_or_host(&addresses.target);
         let socket = self
-            .admit_outbound(&trunk.name, to, flow, now)
+            .admit_outbound(&trunk.name, &number, flow, now)
             .map_err(NotPlaced::Refused)?;
 
         let id = CallId::new(format!("{:016x}", self.random.next_u64()));
         let (trunk_name, agent) = (trunk.name.clone(), new.agent);
+        // Of its own: a second leg begins in the span of the first.
         let span = error_span!(
-            target: CALL_SPANS, "call", call_id = %id, trunk = %trunk_name, agent = %agent
+            target: CALL_SPANS, parent: None, "call", call_id = %id, trunk = %trunk_name, agent = %agent
         );
         let _in_call = span.clone().entered();
         let facts = CallFacts {
             call_id: id.clone(),
             direction: Direction::Outbound,
-            from: Pii::new(user_or_host(&addresses.from.uri)),
+            from: Pii::new(user_or_host(&addresses.caller)),
             to: Pii::new(to.clone()),
             trunk: Some(Arc::from(trunk_name.as_str())),
             identity: IdentityFacts::default(),
             headers: Vec::new(),
         };
         tracing::info!("call goes out");
-        let provision = self.provision(&id, &trunk_name, &agent, &socket);
+        let over_tls = flow.is_some_and(|flow| flow.transport == Transport::Tls);
+        let mut provision = self.provision(&id, &trunk_name, &agent, &socket, over_tls);
+        if voicemail.is_some() || second_leg.is_some() {
+            // Whatever its agent listens for: who answered is told from it, and whether somebody says yes.
+            provision.leg.voice_activity = true;
+            provision.leg.call_tones = true;
+        }
+        let codecs = provision.local.codecs.iter();
+        let rates = codecs.map(|codec| codec.sample_rate_hz()).collect();
+        let prepared = self.sessions.prepare(&agent, second_leg, &facts, rates);
         let (call, offer) = Call::outgoing(provision);
-        self.directory
-            .insert(directory_entry(&facts, &agent, CallState::Calling));
+        let entry = directory_entry(&facts, &agent, CallState::Calling);
+        let quality = Arc::clone(&entry.quality);
+        self.directory.insert(entry);
         let outgoing = Outgoing {
             addresses,
             offer,
@@ -88,13 +113,17 @@ impl Signalling {
             ended: new.ended,
         };
         let live = LiveCall {
+            is_private: new.is_private,
+            voicemail,
             outgoing: Some(outgoing),
+            prepared,
             ..LiveCall::new(
                 call,
                 trunk_name,
                 agent,
                 facts,
                 Audio::Bound(socket),
+                quality,
                 span.clone(),
             )
         };
@@ -106,6 +135,14 @@ impl Signalling {
             outbound.transport,
         );
         Ok(id)
+    }
+
+    /// It is clear who answered a call of ours.
+    pub(super) fn answered_by(&self, id: &CallId, verdict: VoicemailVerdict) {
+        counting::answered_by(verdict.far_end);
+        let verdict = Some(Arc::new(verdict));
+        self.directory
+            .update(id.as_str(), |call| call.verdict = verdict);
     }
 
     /// A flow of the kind that calls of this trunk will take, for the family of the audio's address.
@@ -140,8 +177,9 @@ impl Signalling {
         });
         match sent {
             Ok(invite) => {
-                self.call_by_invite.insert(invite, id.clone());
-                self.ringing.insert((now + ring_timeout, id.clone()));
+                self.capture_if_configured(id, None);
+                self.belongs_to(invite, id);
+                self.ringing.insert((now + ring_timeout, invite));
                 self.on_call(id, |live| live.call.placed(invite));
             }
             Err(reason) => self.on_call(id, |live| live.call.not_placed(reason)),
@@ -154,10 +192,23 @@ impl Signalling {
         outgoing: &Outgoing,
         flows: Vec<Flow>,
     ) -> OutgoingInvite {
-        let Addresses { target, from, to } = &outgoing.addresses;
+        let Addresses {
+            target,
+            from,
+            to,
+            caller: _,
+            identity,
+        } = &outgoing.addresses;
         let mut invite = OutgoingInvite::new(flows[0], target.clone(), from.clone(), to.clone());
         invite.flows = flows;
         invite.body = Some(outgoing.offer.clone());
+        // Who sets such a header by hand means it.
+        let by_hand = |name: &str| {
+            let mut headers = outgoing.headers.iter();
+            headers.any(|(set, _)| set.eq_ignore_ascii_case(name))
+        };
+        let identity = identity.iter().filter(|(name, _)| !by_hand(name));
+        invite.identity = identity.cloned().collect();
         invite.extra.clone_from(&outgoing.headers);
         invite.redirections = REDIRECTIONS;
         invite.route = self.trunks.service_route(trunk);
@@ -227,6 +278,10 @@ impl Signalling {
             tracing::info!("a REFER is refused: the trunk has no accept_refer, or no address");
             return self.refuse_succession(id, StatusCode::DECLINE);
         };
+        if succession.replaces.is_some() && trunk.is_some_and(|trunk| !trunk.replaces) {
+            tracing::info!("a REFER is refused: the trunk takes no Replaces");
+            return self.refuse_succession(id, StatusCode::DECLINE);
+        }
         let number = user_or_host(&succession.target);
         let onward = self
             .admission
@@ -236,7 +291,10 @@ impl Signalling {
             return self.refuse_succession(id, StatusCode::DECLINE);
         }
         let target = succession.target.clone();
-        let from = NameAddr::new(of_user(outbound, outbound.from_user.as_deref()));
+        let Caller { from, identity, .. } = match caller(outbound, None, live.is_private) {
+            Ok(caller) => caller,
+            Err(_) => return self.refuse_succession(id, StatusCode::DECLINE),
+        };
         let mut headers = Vec::new();
         if let Some(replaces) = &succession.replaces {
             headers.push(("Replaces".to_owned(), replaces.to_string()));
@@ -249,7 +307,9 @@ impl Signalling {
             addresses: Addresses {
                 to: NameAddr::new(target.clone()),
                 target,
+                caller: from.uri.clone(),
                 from,
+                identity,
             },
             offer: succession.offer,
             headers,
@@ -280,30 +340,30 @@ impl Signalling {
         let (trunk, Some(outgoing)) = (live.trunk.clone(), live.successor.take()) else {
             return;
         };
+        let ring_timeout = outgoing.ring_timeout;
         let sent = flows.map_err(|_| ()).and_then(|flows| {
             let invite = self.invitation(&trunk, &outgoing, flows);
             self.endpoint.invite(invite, now).map_err(|_| ())
         });
         match sent {
             Ok(invite) => {
-                self.call_by_invite.insert(invite, id.clone());
+                self.belongs_to(invite, id);
+                self.ringing.insert((now + ring_timeout, invite));
                 self.on_call(id, |live| live.call.succession_placed(invite));
             }
             Err(()) => self.refuse_succession(id, StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
-    /// Ends calls of ours that have rung for long enough.
+    /// Ends what has rung for long enough.
     pub(super) fn end_long_ringing(&mut self, now: Instant) {
         while self.ringing.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, id)) = self.ringing.pop_first() else {
+            let Some((_, invite)) = self.ringing.pop_first() else {
                 return;
             };
-            self.on_call(&id, |live| {
-                if live.is_ringing() {
-                    live.call.hang_up(EndCause::NotAnswered.into());
-                }
-            });
+            if let Some(call) = self.call_by_invite.get(&invite).cloned() {
+                self.on_call(&call, |live| live.call.rang_out(invite));
+            }
         }
     }
 }

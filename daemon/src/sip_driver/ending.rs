@@ -11,6 +11,7 @@ impl Signalling {
     /// Forgets a call that is over.
     pub(super) fn over(&mut self, id: &CallId, reason: &EndReason) {
         self.close_leg(id);
+        self.capturing.end(id, Instant::now());
         let Some(live) = self.calls.remove(id) else {
             return;
         };
@@ -25,6 +26,9 @@ impl Signalling {
         tracing::info!(%reason, sip_status = reason.sip_status, "call ended");
         let mut live = live;
         live.tell_end(reason);
+        if let Some(first) = live.first_leg.take() {
+            self.second_leg_over(&first, reason);
+        }
         self.report_finished(live, reason);
     }
 
@@ -46,6 +50,7 @@ impl Signalling {
         let id = live.facts.call_id.clone();
         let call = FinishedCall {
             recording: self.sessions.recording_of(&live.agent, &id),
+            quality: live.quality,
             facts: live.facts,
             reason: reason.clone(),
             transcript: live

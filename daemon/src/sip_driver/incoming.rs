@@ -4,26 +4,29 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use offhook_media::sdp::{Direction as MediaDirection, LocalMedia};
+use offhook_media::sdp::{Direction as MediaDirection, LocalMedia, LocalSrtp};
 use offhook_session::agent_session::{CALL_SPANS, CallFacts, CallId, Direction};
 use offhook_session::call::admission::Refusal;
 use offhook_session::call::identity::{custom_headers, identity_of, user_of};
 use offhook_session::call::{Call, LegSettings, Provision};
 use offhook_session::pii::Pii;
-use offhook_sip::endpoint::{Flow, InviteId};
+use offhook_sip::endpoint::{Flow, InviteId, Transport};
 use offhook_sip::message::{Malformed, NameAddr, Request, StatusCode};
 use tracing::error_span;
 
 use super::live_call::{Audio, LiveCall, directory_entry};
 use super::{Signalling, counting, receiving};
-use crate::config::{AgentName, TrunkName};
+use crate::config::{AgentName, SrtpPolicy, TrunkName};
 use crate::control::CallState;
 use crate::media_driver::{RtpSocket, bind_rtp};
+use crate::random;
 
 /// What the configuration says about an INVITE.
 struct Destination {
     trunk: TrunkName,
     agent: AgentName,
+    /// Whether TLS protects the keys in descriptions.
+    over_tls: bool,
 }
 
 /// An INVITE that gets no call.
@@ -48,7 +51,19 @@ impl Signalling {
             return;
         }
         if let Some(replaced) = replaces {
-            return self.replace(invite, request, flow, replaced);
+            if self.takes_replaces(flow) {
+                return self.replace(invite, request, flow, replaced);
+            }
+            if request
+                .headers
+                .require()
+                .iter()
+                .any(|tag| tag.eq_ignore_ascii_case("replaces"))
+            {
+                let unsupported = [("Unsupported", "replaces")];
+                return self.reject(invite, StatusCode::BAD_EXTENSION, &unsupported, now);
+            }
+            // RFC 3891 3: who does not know the header takes it for a call like any other.
         }
         let provided = self.destination(request, flow).and_then(|destination| {
             let socket = self
@@ -76,6 +91,11 @@ impl Signalling {
         }
     }
 
+    fn takes_replaces(&self, flow: Flow) -> bool {
+        let trunk = self.config.trunk_for(flow.remote.ip());
+        trunk.is_none_or(|trunk| trunk.replaces)
+    }
+
     /// An INVITE with Replaces: its sender takes the place of a call's far end, if both are of one trunk.
     fn replace(&mut self, invite: InviteId, request: &Request, flow: Flow, replaced: InviteId) {
         let trunk = self.config.trunk_for(flow.remote.ip());
@@ -87,7 +107,7 @@ impl Signalling {
             let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.reject(invite, gone, &[], Instant::now());
         };
-        self.call_by_invite.insert(invite, call.clone());
+        self.belongs_to(invite, &call);
         self.on_call(&call, |live| live.call.replaced_by(invite, request));
     }
 
@@ -104,6 +124,7 @@ impl Signalling {
         Ok(Destination {
             trunk: trunk.name.clone(),
             agent: agent.clone(),
+            over_tls: flow.transport == Transport::Tls,
         })
     }
 
@@ -167,7 +188,11 @@ impl Signalling {
         destination: Destination,
         socket: RtpSocket,
     ) {
-        let Destination { trunk, agent } = destination;
+        let Destination {
+            trunk,
+            agent,
+            over_tls,
+        } = destination;
         let id = CallId::new(format!("{:016x}", self.random.next_u64()));
         let span = error_span!(
             target: CALL_SPANS, "call", call_id = %id, trunk = %trunk, agent = %agent
@@ -191,20 +216,23 @@ impl Signalling {
         let call = Call::incoming(
             invite,
             request,
-            self.provision(&id, &trunk, &agent, &socket),
+            self.provision(&id, &trunk, &agent, &socket, over_tls),
         );
-        self.directory
-            .insert(directory_entry(&facts, &agent, CallState::Answered));
-        self.call_by_invite.insert(invite, id.clone());
+        let entry = directory_entry(&facts, &agent, CallState::Answered);
+        let quality = Arc::clone(&entry.quality);
+        self.directory.insert(entry);
+        self.belongs_to(invite, &id);
         let live = LiveCall::new(
             call,
             trunk,
             agent,
             facts,
             Audio::Bound(socket),
+            quality,
             span.clone(),
         );
         self.calls.insert(id.clone(), live);
+        self.capture_if_configured(&id, request.headers.call_id());
         counting::calls_live(self.calls.len());
         self.on_call(&id, |_| {});
     }
@@ -215,16 +243,19 @@ impl Signalling {
         trunk: &TrunkName,
         agent: &AgentName,
         socket: &RtpSocket,
+        over_tls: bool,
     ) -> Provision {
         let seed = self.random.next_u64();
+        let (dtmf, rates) = self.config.digits_of(trunk);
         Provision {
             id: id.clone(),
             local: LocalMedia {
                 address: self.config.sip.advertise.address_for(socket.local().ip()),
                 port: socket.local().port(),
                 codecs: self.config.codecs_of(trunk),
-                telephone_event: true,
+                telephone_event: dtmf.negotiates_events().then_some(rates),
                 ptime_ms: 20,
+                srtp: srtp(self.config.srtp_of(trunk), over_tls),
                 direction: MediaDirection::SendReceive,
                 // RFC 8866 section 5.2: numeric and unique; below 2^63, since some far ends read it signed.
                 session_id: seed >> 1,
@@ -232,9 +263,14 @@ impl Signalling {
             },
             leg: LegSettings {
                 voice_activity: self.sessions.wants_voice_activity(agent),
+                echo_guard: self.sessions.wants_echo_guard(agent),
+                in_band_digits: dtmf.in_band(),
+                call_tones: self.sessions.wants_tones(agent),
                 no_media_timeout: Some(self.config.media.no_media_timeout),
                 seed,
             },
+            digits_by_info: dtmf.counts_info(),
+            digits_out: dtmf.out(),
         }
     }
 
@@ -256,4 +292,14 @@ fn party(address: Result<NameAddr, Malformed>) -> String {
     address
         .map(|address| user_of(&address.uri))
         .unwrap_or_default()
+}
+
+/// Our side of SRTP, with keys of its own.
+fn srtp(policy: SrtpPolicy, over_tls: bool) -> Option<LocalSrtp> {
+    let (required, offered) = match policy {
+        SrtpPolicy::Off => return None,
+        SrtpPolicy::Optional => (false, over_tls),
+        SrtpPolicy::Required => (true, true),
+    };
+    Some(LocalSrtp::new(required, offered, &random::for_keys()))
 }

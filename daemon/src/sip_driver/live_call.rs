@@ -1,19 +1,26 @@
 //! A call and what it holds while it lives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use offhook_media::control::{Digit, LegCommand};
 use offhook_media::sdp::Negotiated;
-use offhook_session::agent_session::{CallEvent, CallFacts, EndCause, EndReason, SessionReport};
-use offhook_session::call::{Call, TransferProgress};
+use offhook_session::agent_session::{
+    CallEvent, CallFacts, CallId, DigitsSent, EndCause, EndReason, KeySequence, SendDtmfOptions,
+    SessionReport, TransferOutcome, TransferRequest,
+};
+use offhook_session::call::{Call, TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::Body;
 use tokio::sync::{mpsc, oneshot};
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use super::addresses::Addresses;
 use crate::config::{AgentName, TrunkName};
 use crate::control::{CallState, LiveCall as DirectoryEntry};
-use crate::media_driver::{LegLine, RtpSocket};
+use crate::media_driver::{LegLine, LiveQuality, RtpSocket};
+use crate::sessions::{PreparedAgent, SessionLine};
+use crate::voicemail::ReadyVoicemail;
 
 /// Places in a session's queue that digits leave free.
 const PLACES_KEPT: usize = 8;
@@ -37,20 +44,34 @@ pub(super) struct LiveCall {
     pub(super) agent: AgentName,
     pub(super) facts: CallFacts,
     pub(super) audio: Audio,
+    /// What its leg's reports say.
+    pub(super) quality: Arc<LiveQuality>,
     /// The way to its session, while there is one.
-    pub(super) session: Option<mpsc::Sender<CallEvent>>,
+    pub(super) session: Option<SessionLine>,
     /// What its session left behind.
     pub(super) report: Option<SessionReport>,
     /// When its INVITE came, or was asked for.
     pub(super) arrived: Instant,
+    /// Whether nobody that it leads to is to learn who calls.
+    pub(super) is_private: bool,
+    /// How it is found out who answered, if it is.
+    pub(super) voicemail: Option<ReadyVoicemail>,
     /// What its INVITE is made of, where it is ours.
     pub(super) outgoing: Option<Outgoing>,
     /// The same for the INVITE to who is to succeed its far end, until it is out.
     pub(super) successor: Option<Outgoing>,
     /// Who hears how its transfer gets on.
     pub(super) transfer_watcher: Option<mpsc::Sender<TransferProgress>>,
-    /// Counts what was played on the bus of the hold music.
-    pub(super) music: u64,
+    /// The call that it is joined to.
+    pub(super) bridge: Option<CallId>,
+    /// The call that is made for it, to whoever its far end is to talk to.
+    pub(super) second_leg: Option<CallId>,
+    /// The call that it was made for, as such a one.
+    pub(super) first_leg: Option<CallId>,
+    /// Its agent, who gets ready while it rings; until its session begins.
+    pub(super) prepared: Option<PreparedAgent>,
+    /// Whether its leg was given a recorder.
+    pub(super) is_recorded: bool,
     /// Carries the call's id into every log line about it.
     pub(super) span: Span,
 }
@@ -75,6 +96,7 @@ impl LiveCall {
         agent: AgentName,
         facts: CallFacts,
         audio: Audio,
+        quality: Arc<LiveQuality>,
         span: Span,
     ) -> Self {
         Self {
@@ -83,20 +105,22 @@ impl LiveCall {
             agent,
             facts,
             audio,
+            quality,
             session: None,
             report: None,
             arrived: Instant::now(),
+            is_private: false,
+            voicemail: None,
             outgoing: None,
             successor: None,
             transfer_watcher: None,
-            music: 0,
+            bridge: None,
+            second_leg: None,
+            first_leg: None,
+            prepared: None,
+            is_recorded: false,
             span,
         }
-    }
-
-    /// Whether it is ours and not answered yet.
-    pub(super) fn is_ringing(&self) -> bool {
-        self.outgoing.is_some() && matches!(self.audio, Audio::Bound(_))
     }
 
     /// The way to its leg, while there is one.
@@ -130,6 +154,21 @@ impl LiveCall {
         }
     }
 
+    /// Sends the far end elsewhere. One at a time: `false` while another is under way, and the watcher's queue then
+    /// closes without a word.
+    pub(super) fn transfer(
+        &mut self,
+        plan: TransferPlan,
+        watcher: mpsc::Sender<TransferProgress>,
+    ) -> bool {
+        if self.transfer_watcher.is_some() {
+            return false;
+        }
+        self.transfer_watcher = Some(watcher);
+        self.call.transfer(plan);
+        true
+    }
+
     /// Tells whoever asked for a transfer how it gets on. A watcher that does not listen misses progress;
     /// the last word closes its queue in any case.
     pub(super) fn tell_transfer(&mut self, progress: TransferProgress) {
@@ -149,19 +188,70 @@ impl LiveCall {
         let Some(session) = &self.session else {
             return;
         };
-        if matches!(event, CallEvent::Digit(_)) && session.capacity() < PLACES_KEPT {
+        if matches!(event, CallEvent::Digit(_)) && session.events.capacity() < PLACES_KEPT {
             tracing::debug!(
                 "a digit by INFO is lost: they come faster than the session takes them"
             );
-        } else if session.try_send(event).is_err() {
+        } else if session.events.try_send(event).is_err() {
             tracing::debug!("the session was told of the call after its own end");
+        }
+    }
+
+    /// Has the session press keys; answers whether there is one.
+    pub(super) fn press_keys(
+        &self,
+        keys: KeySequence,
+        options: SendDtmfOptions,
+        mut reply: oneshot::Sender<DigitsSent>,
+    ) -> bool {
+        let Some(session) = self.session.clone() else {
+            return false;
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                sent = session.handle.send_dtmf(keys, options) => {
+                    let _ = reply.send(sent);
+                }
+                // Whoever asked has gone, and may ask again: what is left is not pressed.
+                () = reply.closed() => {}
+            }
+        });
+        true
+    }
+
+    /// Has the session transfer its far end as the operator says; answers whether there is one.
+    pub(super) fn consult(
+        &self,
+        request: TransferRequest,
+        reply: oneshot::Sender<TransferOutcome>,
+    ) -> bool {
+        let Some(session) = self.session.clone() else {
+            return false;
+        };
+        let transfer = async move {
+            // Whoever asked may have gone; the transfer goes on.
+            let _ = reply.send(session.handle.transfer(request).await);
+        };
+        tokio::spawn(transfer.instrument(self.span.clone()));
+        true
+    }
+
+    /// Has the leg press a key. Where its thread's queue is full the key is lost: it would come too late to be
+    /// what was meant.
+    pub(super) fn press(&self, digit: Digit, duration_ms: u32) {
+        if let Some(line) = self.line()
+            && line
+                .command(LegCommand::Press { digit, duration_ms })
+                .is_err()
+        {
+            tracing::warn!("a media thread's queue is full: a key is not pressed");
         }
     }
 
     /// Passes a re-negotiation on to the leg. A leg that did not hear of it would send to the wrong
     /// place: the call is ended instead.
     pub(super) fn renegotiate(&mut self, agreed: Box<Negotiated>) {
-        if let Audio::Open(line) = &self.audio
+        if let Audio::Open(line) = &mut self.audio
             && line.renegotiate(agreed).is_err()
         {
             tracing::error!(
@@ -186,6 +276,10 @@ pub(super) fn directory_entry(
         trunk: facts.trunk.clone().unwrap_or_default(),
         agent: agent.as_str().into(),
         state,
+        bridged_with: None,
+        verdict: None,
+        messages: Vec::new(),
+        quality: Arc::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
     }

@@ -19,9 +19,12 @@
 mod addresses;
 mod audio;
 mod backlog;
+mod bridging;
+mod capturing;
 mod carrying;
 mod challenging;
 pub mod command;
+mod controlling;
 mod counting;
 mod dialing;
 mod ending;
@@ -31,17 +34,21 @@ mod live_call;
 mod locating;
 mod pressure;
 mod receiving;
+mod second_leg;
 pub(crate) mod transports;
 mod trunks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_session::agent_session::{CallFacts, CallId, EndCause, EndReason, Transcript};
+use offhook_session::agent_session::{
+    CallFacts, CallId, CallRequest, EndCause, EndReason, Transcript,
+};
 use offhook_session::call::admission::{Admission, AdmissionLimits};
 use offhook_sip::endpoint::{
     Endpoint, EndpointConfig, Event, Flow, HostPort, InviteId, Output, Transport,
@@ -50,18 +57,19 @@ use offhook_sip::locate::{Blacklist, BlacklistConfig, NotFound};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
+use crate::captures::Captures;
 use crate::config::Config;
 use crate::control::CallDirectory;
 use crate::dns::Dns;
-use crate::media_driver::{LegId, LegLine, MediaNotice, MediaThreads, RtpPorts};
+use crate::media_driver::{LegId, LegLine, LiveQuality, MediaNotice, MediaThreads, RtpPorts};
 use crate::random::Random;
 use crate::sessions::{SessionNotice, Sessions};
 use crate::telemetry::health::Heartbeat;
 
 use backlog::Backlog;
+use capturing::Capturing;
 use challenging::Challengers;
 pub use command::Command;
-use command::{CallControl, NotControlled};
 use gate::{Gate, Rules};
 use live_call::LiveCall;
 use locating::{Errand, Located};
@@ -84,6 +92,8 @@ const LAST_GOODBYES: Duration = Duration::from_secs(7);
 const LAST_REPETITIONS: Duration = Duration::from_secs(4);
 /// How many waiting messages of one queue are taken before the others get their turn.
 const TURN: usize = 256;
+/// How late a timer may be. SIP's shortest is half a second, and most only clear away what is over.
+const TIMER_GRAIN: Duration = Duration::from_millis(5);
 /// How often the task shows that it lives, when nothing else wakes it.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -96,6 +106,8 @@ pub struct FinishedCall {
     pub reason: EndReason,
     /// What was said in it.
     pub transcript: Transcript,
+    /// How it sounded; final within a second.
+    pub quality: Arc<LiveQuality>,
     /// Its recording, where it was recorded; whole within a second.
     pub recording: Option<PathBuf>,
 }
@@ -107,6 +119,7 @@ pub(crate) struct Parts {
     pub(crate) dns: Dns,
     pub(crate) media: Arc<MediaThreads>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) captures: Arc<Captures>,
     pub(crate) directory: Arc<CallDirectory>,
     pub(crate) notices: mpsc::Receiver<MediaNotice>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -125,6 +138,7 @@ pub(crate) struct Signalling {
     endpoint: Endpoint,
     media: Arc<MediaThreads>,
     sessions: Arc<Sessions>,
+    capturing: Capturing,
     directory: Arc<CallDirectory>,
     ports: RtpPorts,
     admission: Admission,
@@ -141,8 +155,9 @@ pub(crate) struct Signalling {
     trunks: Trunks,
     /// Who checks whether callers are who they say, by trunk.
     challengers: Challengers,
-    /// Calls of ours that ring, and until when they may. As many as there are calls, at most.
-    ringing: BTreeSet<(Instant, CallId)>,
+    /// INVITEs of ours, and until when they may ring. Those that were answered or refused stay until then: as many as
+    /// calls out may begin in that time.
+    ringing: BTreeSet<(Instant, InviteId)>,
     calls: HashMap<CallId, LiveCall>,
     call_by_invite: HashMap<InviteId, CallId>,
     call_by_leg: HashMap<LegId, CallId>,
@@ -156,6 +171,8 @@ pub(crate) struct Signalling {
     commands: mpsc::Receiver<Command>,
     finished: Option<mpsc::Sender<FinishedCall>>,
     heartbeat: Heartbeat,
+    /// What timers are rounded from.
+    began: Instant,
     /// When the endpoint's figures are published again.
     next_count: Instant,
     drain: Option<Drain>,
@@ -184,6 +201,7 @@ impl Signalling {
         let (session_notice_sender, session_notices) = mpsc::channel(SESSION_NOTICE_QUEUE);
         let (located_sender, located) = locating::located_queue();
         let challengers = Challengers::new(&parts.config, &mut parts.random);
+        let capturing = Capturing::new(parts.captures, parts.config.captures_calls());
         Self {
             gate: gate_of(&parts.config),
             backlog: Backlog::default(),
@@ -195,6 +213,7 @@ impl Signalling {
             transports: parts.transports,
             media: parts.media,
             sessions: parts.sessions,
+            capturing,
             directory: parts.directory,
             random: parts.random,
             dns: Arc::new(parts.dns),
@@ -216,6 +235,7 @@ impl Signalling {
             commands: parts.commands,
             finished: parts.finished,
             heartbeat: parts.heartbeat,
+            began: now,
             next_count: now,
             drain: None,
             last_words_until: None,
@@ -255,6 +275,7 @@ impl Signalling {
             self.end_long_ringing(now);
             self.tend_trunks(now);
             self.carry_on();
+            self.capturing.end_turn(now);
             self.unclosed.retain(|line| line.close().is_err());
             self.press_drain(now);
             if self.drain.is_some() && self.calls.is_empty() && self.last_words_until.is_none() {
@@ -265,11 +286,25 @@ impl Signalling {
             if now >= self.next_count {
                 self.next_count = now + HEARTBEAT;
                 self.admission.set_pressed(self.pressure.look(now));
+                self.give_back_room();
                 counting::endpoint(&self.endpoint.statistics());
                 counting::gate(&self.gate.statistics());
             }
         }
         self.transports.finish().await;
+    }
+
+    /// What a burst of calls needed is not kept through the quiet hours after it.
+    fn give_back_room(&mut self) {
+        fn shrink<Key: Eq + Hash, Value>(map: &mut HashMap<Key, Value>) {
+            if map.len() < map.capacity() / 8 {
+                map.shrink_to(map.len() * 2);
+            }
+        }
+        shrink(&mut self.calls);
+        shrink(&mut self.call_by_invite);
+        shrink(&mut self.call_by_leg);
+        shrink(&mut self.closing_ports);
     }
 
     fn set_timer(&self, timer: Pin<&mut Sleep>) {
@@ -285,7 +320,14 @@ impl Signalling {
         .into_iter()
         .flatten()
         .fold(heartbeat, Instant::min);
-        timer.reset(next.into());
+        timer.reset(self.rounded_up(next).into());
+    }
+
+    /// Timers are late by up to [`TIMER_GRAIN`], so that those of many calls fire in one turn.
+    fn rounded_up(&self, at: Instant) -> Instant {
+        let grain = TIMER_GRAIN.as_nanos() as u64;
+        let since = at.saturating_duration_since(self.began).as_nanos() as u64;
+        self.began + Duration::from_nanos(since.div_ceil(grain) * grain)
     }
 
     /// Hands every waiting message to the endpoint, if its sender may speak to us at all. Who has a
@@ -296,12 +338,20 @@ impl Signalling {
             gate,
             endpoint,
             backlog,
+            capturing,
+            config,
             ..
         } = self;
         let behind = backlog.is_behind();
         let emptied = transports.read(|event| match event {
             TransportEvent::Message { flow, bytes } => {
-                receiving::receive(gate, endpoint, (flow, bytes), behind);
+                let came = Instant::now();
+                let admitted = receiving::receive(gate, endpoint, (flow, bytes), behind);
+                // Answers leave when all that came is read.
+                if admitted && capturing.is_on() {
+                    let local = capturing::as_seen(config, flow.local);
+                    capturing.note((flow.remote, local), bytes, came);
+                }
             }
             TransportEvent::Closed(flow) => endpoint.handle_transport_error(flow, Instant::now()),
         });
@@ -337,6 +387,11 @@ impl Signalling {
         if !bytes.starts_with(b"SIP/2.0 ") {
             // Who is asked may answer, and may speak about the call that comes of it.
             self.gate.correspond(flow.remote.ip());
+        }
+        if self.capturing.is_on() {
+            let local = capturing::as_seen(&self.config, flow.local);
+            self.capturing
+                .note((local, flow.remote), &bytes, Instant::now());
         }
         match self.transports.send(flow, bytes) {
             Ok(()) => counting::message_sent(),
@@ -390,9 +445,29 @@ impl Signalling {
     }
 
     fn handle_session(&mut self, call: &CallId, notice: SessionNotice) {
+        let notice = match notice {
+            SessionNotice::Request(CallRequest::PassOn(digit)) => {
+                return self.pass_on(call, digit);
+            }
+            SessionNotice::Request(CallRequest::AnsweredBy(verdict)) => {
+                return self.answered_by(call, *verdict);
+            }
+            SessionNotice::Request(CallRequest::SecondLeg(answer)) => {
+                return self.second_leg_says(call, answer);
+            }
+            SessionNotice::Request(CallRequest::MessageLeft(message)) => {
+                let message = Arc::from(message);
+                let left = |call: &mut crate::control::LiveCall| call.add_message(message);
+                return self.directory.update(call.as_str(), left);
+            }
+            SessionNotice::Request(_) | SessionNotice::Closed(_) => notice,
+        };
         self.on_call(call, |live| match notice {
             SessionNotice::Request(request) => live.call.handle_session(request),
             SessionNotice::Closed(report) => {
+                if let Some(report) = &report {
+                    counting::conversation_ended(&live.agent, report);
+                }
                 live.report = report;
                 live.call.session_closed();
             }
@@ -413,35 +488,6 @@ impl Signalling {
                     self.ports.give_back(port, Instant::now());
                 }
             }
-        }
-    }
-
-    /// Does something with a live call, for the operator.
-    fn control(&mut self, id: &CallId, control: CallControl) -> Result<(), NotControlled> {
-        if !self.calls.contains_key(id) {
-            return Err(NotControlled::UnknownCall);
-        }
-        let mut done = true;
-        self.on_call(id, |live| match control {
-            CallControl::HangUp(headers) => {
-                live.call
-                    .hang_up_with(EndCause::OperatorHungUp.into(), headers);
-            }
-            CallControl::Hold(hold) => done = live.call.hold(hold),
-            CallControl::Transfer(plan, watcher) => {
-                if live.transfer_watcher.is_some() {
-                    // One at a time: this one's queue closes without a word, which says that it is impossible.
-                    done = false;
-                    return;
-                }
-                live.transfer_watcher = Some(watcher);
-                live.call.transfer(plan);
-            }
-        });
-        if done {
-            Ok(())
-        } else {
-            Err(NotControlled::WrongState)
         }
     }
 
@@ -540,6 +586,7 @@ fn admission_limits(config: &Config) -> AdmissionLimits {
         calls: u32::try_from(limits.calls).unwrap_or(u32::MAX),
         calls_per_second: limits.calls_per_second,
         outbound_calls: limits.outbound_calls,
+        reserve: config.reserved_calls(),
         outbound_calls_per_minute: limits.outbound_calls_per_minute,
         trunks: trunks
             .map(|(name, trunk)| (name.to_string(), trunk.limits.clone()))

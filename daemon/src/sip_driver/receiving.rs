@@ -7,22 +7,22 @@ use offhook_sip::endpoint::{Endpoint, Flow, Reception};
 use super::counting;
 use super::gate::{Gate, Kind, Source, Verdict};
 
-/// Hands a message to the endpoint if its sender may speak to us. While we are `behind` with what arrives,
+/// Hands a message to the endpoint if its sender may speak to us; answers whether it may. While we are `behind` with what arrives,
 /// no new call is taken: those that are up come first.
 pub(super) fn receive(
     gate: &mut Gate,
     endpoint: &mut Endpoint,
     (flow, bytes): (Flow, &[u8]),
     behind: bool,
-) {
+) -> bool {
     let now = Instant::now();
     let source = Source::of(flow);
     let reception = match gate.admit(source, Kind::of(bytes), now) {
-        Verdict::Drop => return,
+        Verdict::Drop => return false,
         Verdict::Forbid => {
             endpoint.forbid(flow, bytes);
             note_bad(gate, flow, now);
-            return;
+            return false;
         }
         Verdict::Pass if !behind => endpoint.handle_datagram(flow, bytes, now),
         Verdict::Pass | Verdict::RefuseCall => {
@@ -37,6 +37,7 @@ pub(super) fn receive(
         Reception::Damaged | Reception::Unservable => note_bad(gate, flow, now),
         Reception::Sound | Reception::Dropped => {}
     }
+    true
 }
 
 /// A message by this flow was garbage, or asked for what nobody has here.

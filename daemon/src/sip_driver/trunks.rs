@@ -241,8 +241,7 @@ impl Signalling {
         let now = Instant::now();
         match failure {
             Some(failure) => {
-                self.blacklist
-                    .note_failure(flow.transport, flow.remote, failure, now);
+                self.note_failure(flow, failure, now);
                 self.probe_missed(&name);
             }
             None => {
@@ -271,15 +270,27 @@ impl Signalling {
         }
     }
 
-    /// A flow of ours did not serve: for some time others are tried before it.
+    /// A flow of ours did not serve: for some time others are tried before it. A connection that stays up but says
+    /// nothing is given up, so that what comes next opens a new one.
     pub(super) fn note_flow_failure(&mut self, flow: Flow, failure: FlowFailure, now: Instant) {
         let failure = match failure {
             FlowFailure::Silent => Failure::NoAnswer,
             FlowFailure::TransportFailed => Failure::Transport,
             FlowFailure::Unavailable { .. } => Failure::Unavailable,
         };
+        self.note_failure(flow, failure, now);
+    }
+
+    fn note_failure(&mut self, flow: Flow, failure: Failure, now: Instant) {
         self.blacklist
             .note_failure(flow.transport, flow.remote, failure, now);
+        if failure == Failure::NoAnswer && self.transports.note_silence(flow, now) {
+            tracing::warn!(
+                transport = flow.transport.as_str(),
+                "a connection that answers nothing is given up"
+            );
+            self.endpoint.handle_transport_error(flow, now);
+        }
     }
 
     /// Takes our bindings away, since no calls are wanted any more.

@@ -16,7 +16,7 @@ use super::frame;
 use super::library::MissingLibrary;
 use super::message::{Request, Response, Start};
 use super::pocketsphinx::{Pocketsphinx, SAMPLE_RATE_HZ};
-use super::{Role, Voice};
+use super::{Role, Voice, spotting};
 
 /// The longest utterance that is recognised, in seconds; the session cuts its own at 20.
 const LONGEST_UTTERANCE_S: usize = 25;
@@ -89,7 +89,17 @@ impl Engine {
                 recognise(recogniser, sample_rate_hz, samples, &phrases),
                 Vec::new(),
             ),
-            (Self::Synthesis(_), Request::Recognise { .. })
+            (
+                Self::Recognition(recogniser),
+                Request::Spot {
+                    sample_rate_hz,
+                    phrases,
+                },
+            ) => (
+                spot(recogniser, sample_rate_hz, samples, &phrases),
+                Vec::new(),
+            ),
+            (Self::Synthesis(_), Request::Recognise { .. } | Request::Spot { .. })
             | (Self::Recognition(_), Request::Synthesise { .. }) => {
                 (refused("a request for the other role"), Vec::new())
             }
@@ -114,17 +124,9 @@ fn recognise(
     samples: &[i16],
     phrases: &[String],
 ) -> Response {
-    if !(8_000..=48_000).contains(&sample_rate_hz) {
-        return refused(&format!("a sample rate of {sample_rate_hz} Hz"));
-    }
-    if samples.len() > LONGEST_UTTERANCE_S * sample_rate_hz as usize {
-        return refused(&format!(
-            "an utterance of more than {LONGEST_UTTERANCE_S} s"
-        ));
-    }
-    let samples = match resample_whole(samples, sample_rate_hz, SAMPLE_RATE_HZ) {
+    let samples = match at_its_rate(sample_rate_hz, samples) {
         Ok(samples) => samples,
-        Err(error) => return refused(&error.to_string()),
+        Err(reason) => return refused(&reason),
     };
     let fit = match recogniser.best_fit(&samples, phrases) {
         Ok(Some(fit)) => fit,
@@ -138,6 +140,34 @@ fn recognise(
         text: fit.phrase,
         confidence,
     }
+}
+
+fn spot(
+    recogniser: &mut Pocketsphinx,
+    sample_rate_hz: u32,
+    samples: &[i16],
+    phrases: &[String],
+) -> Response {
+    let mut samples = match at_its_rate(sample_rate_hz, samples) {
+        Ok(samples) => samples,
+        Err(reason) => return refused(&reason),
+    };
+    spotting::lay_floor(&mut samples);
+    match recogniser.spot(&samples, phrases) {
+        Ok(places) => Response::Spotted { places },
+        Err(refusal) => refused(&refusal.to_string()),
+    }
+}
+
+/// An utterance at the recogniser's rate, or what is wrong with it.
+fn at_its_rate(sample_rate_hz: u32, samples: &[i16]) -> Result<Vec<i16>, String> {
+    if !(8_000..=48_000).contains(&sample_rate_hz) {
+        return Err(format!("a sample rate of {sample_rate_hz} Hz"));
+    }
+    if samples.len() > LONGEST_UTTERANCE_S * sample_rate_hz as usize {
+        return Err(format!("an utterance of more than {LONGEST_UTTERANCE_S} s"));
+    }
+    resample_whole(samples, sample_rate_hz, SAMPLE_RATE_HZ).map_err(|error| error.to_string())
 }
 
 fn refused(reason: &str) -> Response {

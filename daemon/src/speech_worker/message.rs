@@ -35,6 +35,13 @@ pub(super) enum Request {
         /// Lower-case phrases.
         phrases: Vec<String>,
     },
+    /// Which phrases the samples hold, among other words.
+    Spot {
+        /// The samples' rate.
+        sample_rate_hz: u32,
+        /// Lower-case phrases.
+        phrases: Vec<String>,
+    },
 }
 
 /// The answer to a frame; each frame is answered by exactly one.
@@ -57,6 +64,11 @@ pub(super) enum Response {
     },
     /// Something else was said, or nothing.
     OutOfGrammar,
+    /// The phrases that were spotted, by their place in the request.
+    Spotted {
+        /// Each once, in rising order.
+        places: Vec<usize>,
+    },
     /// The request makes no sense; the process is well.
     Refused {
         /// Why.

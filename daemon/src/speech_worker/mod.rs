@@ -25,6 +25,7 @@ mod message;
 mod pocketsphinx;
 mod pool;
 mod process;
+mod spotting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -269,6 +270,24 @@ impl SpeechToText for SpeechWorker {
             (other, _) => Err(unexpected(other)),
         }
     }
+
+    async fn spot(
+        &self,
+        heard: Audio,
+        phrases: &'static [&'static str],
+    ) -> Result<Vec<&'static str>, ProviderError> {
+        let request = Request::Spot {
+            sample_rate_hz: heard.sample_rate_hz,
+            phrases: phrases.iter().map(|phrase| (*phrase).to_owned()).collect(),
+        };
+        match self.recognition.ask(request, heard.samples).await? {
+            (Response::Spotted { places }, _) => Ok(places
+                .into_iter()
+                .filter_map(|place| phrases.get(place).copied())
+                .collect()),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
 }
 
 fn unexpected(response: Response) -> ProviderError {
@@ -278,7 +297,8 @@ fn unexpected(response: Response) -> ProviderError {
         Response::Ready
         | Response::Audio { .. }
         | Response::Phrase { .. }
-        | Response::OutOfGrammar => {
+        | Response::OutOfGrammar
+        | Response::Spotted { .. } => {
             ProviderError::Died("it answered something that was not asked".to_owned())
         }
     }

@@ -5,6 +5,9 @@
 //! well under a millisecond.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
@@ -12,6 +15,7 @@ use libloading::Library;
 
 use super::acceptance::Fit;
 use super::library::{self, MissingLibrary};
+use super::spotting;
 
 const SPHINXBASE: (&str, &str) = ("libsphinxbase.so.3", "libsphinxbase3");
 const POCKETSPHINX: (&str, &str) = ("libpocketsphinx.so.3", "libpocketsphinx3");
@@ -24,6 +28,7 @@ pub(super) const SAMPLE_RATE_HZ: u32 = 16_000;
 const SHORTEST_UTTERANCE: usize = SAMPLE_RATE_HZ as usize / 10;
 
 const SEARCH: &CStr = c"grammar";
+const SPOTTING: &CStr = c"spotting";
 
 /// `ps_decoder_t` and `cmd_ln_t`, which only the libraries look into.
 type Decoder = NonNull<c_void>;
@@ -38,6 +43,7 @@ struct Functions {
     decoder_free: unsafe extern "C" fn(*mut c_void) -> c_int,
     lookup_word: unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_char,
     set_grammar: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
+    set_key_phrases: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int,
     set_search: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
     start_utterance: unsafe extern "C" fn(*mut c_void) -> c_int,
     process: unsafe extern "C" fn(*mut c_void, *const i16, usize, c_int, c_int) -> c_int,
@@ -50,6 +56,8 @@ struct Functions {
 pub(super) struct Pocketsphinx {
     functions: Functions,
     decoder: Decoder,
+    /// The phrases that are spotted, once there were any: to set them takes longer than to hear a second of speech.
+    key_phrases: Vec<String>,
     /// Dropped last, in this order: the functions above are in them.
     _libraries: (Library, Library),
 }
@@ -71,6 +79,7 @@ impl Pocketsphinx {
         Ok(Self {
             functions,
             decoder,
+            key_phrases: Vec::new(),
             _libraries: libraries,
         })
     }
@@ -94,15 +103,7 @@ impl Pocketsphinx {
         if phrases.is_empty() {
             return Err(Refusal("a grammar without a phrase".to_owned()));
         }
-        for phrase in phrases {
-            let mut words = phrase.split_ascii_whitespace().peekable();
-            if words.peek().is_none() {
-                return Err(Refusal("an empty phrase".to_owned()));
-            }
-            for word in words {
-                self.check_word(word)?;
-            }
-        }
+        self.check_phrases(phrases)?;
         let grammar = format!(
             "#JSGF V1.0;\ngrammar flow;\npublic <phrase> = {} ;\n",
             phrases.join(" | ")
@@ -118,6 +119,19 @@ impl Pocketsphinx {
         } else {
             Err(Refusal("the recogniser refused the grammar".to_owned()))
         }
+    }
+
+    fn check_phrases(&mut self, phrases: &[String]) -> Result<(), Refusal> {
+        for phrase in phrases {
+            let mut words = phrase.split_ascii_whitespace().peekable();
+            if words.peek().is_none() {
+                return Err(Refusal("an empty phrase".to_owned()));
+            }
+            for word in words {
+                self.check_word(word)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_word(&mut self, word: &str) -> Result<(), Refusal> {
@@ -140,6 +154,71 @@ impl Pocketsphinx {
 
     /// Runs the grammar over a whole utterance.
     fn search(&mut self, samples: &[i16]) -> Result<Option<Fit>, Refusal> {
+        let Some((phrase, score)) = self.run(SEARCH, samples)? else {
+            return Ok(None);
+        };
+        // SAFETY: the decoder is alive.
+        let frames = unsafe { (self.functions.frames)(self.decoder.as_ptr()) };
+        Ok((frames > 0).then(|| Fit {
+            phrase,
+            score_per_frame: f64::from(score) / f64::from(frames),
+        }))
+    }
+
+    /// Which of `phrases` are in `samples` (at [`SAMPLE_RATE_HZ`]), by their place in the list, in rising order.
+    ///
+    /// The same phrases are refused as in [`Self::best_fit`].
+    pub(super) fn spot(
+        &mut self,
+        samples: &[i16],
+        phrases: &[String],
+    ) -> Result<Vec<usize>, Refusal> {
+        if phrases.is_empty() || samples.len() < SHORTEST_UTTERANCE {
+            return Ok(Vec::new());
+        }
+        if self.key_phrases != phrases {
+            self.set_key_phrases(phrases)?;
+        }
+        let Some((heard, _)) = self.run(SPOTTING, samples)? else {
+            return Ok(Vec::new());
+        };
+        // Two spaces between one phrase and the next.
+        let heard: Vec<&str> = heard.split("  ").map(str::trim).collect();
+        let places = phrases.iter().enumerate();
+        Ok(places
+            .filter(|(_, phrase)| heard.contains(&phrase.as_str()))
+            .map(|(place, _)| place)
+            .collect())
+    }
+
+    fn set_key_phrases(&mut self, phrases: &[String]) -> Result<(), Refusal> {
+        self.check_phrases(phrases)?;
+        let failed = |what: &str| Refusal(format!("the recogniser's list of phrases: {what}"));
+        // The library reads a file, and ours is one that is nowhere on disk.
+        let mut list = anonymous_file().map_err(|error| failed(&error.to_string()))?;
+        list.write_all(spotting::key_phrase_list(phrases).as_bytes())
+            .map_err(|error| failed(&error.to_string()))?;
+        let path = CString::new(format!("/proc/self/fd/{}", list.as_raw_fd()))
+            .expect("a number holds no zero byte");
+        self.key_phrases.clear();
+        // SAFETY: the decoder is alive, both strings outlive the call, which reads the file and keeps nothing of it; a
+        // search of the same name is replaced and freed.
+        let set = unsafe {
+            (self.functions.set_key_phrases)(
+                self.decoder.as_ptr(),
+                SPOTTING.as_ptr(),
+                path.as_ptr(),
+            )
+        };
+        if set != 0 {
+            return Err(failed("refused"));
+        }
+        self.key_phrases = phrases.to_vec();
+        Ok(())
+    }
+
+    /// Runs a search over a whole utterance: what it found, and its score.
+    fn run(&mut self, search: &CStr, samples: &[i16]) -> Result<Option<(String, i32)>, Refusal> {
         let failed = |what: &str| Refusal(format!("the recogniser failed to {what}"));
         let decoder = self.decoder.as_ptr();
         let functions = &self.functions;
@@ -147,8 +226,8 @@ impl Pocketsphinx {
         // header asks for (search, start, process, end, hypothesis); `samples` outlives the call and is
         // as long as said; the hypothesis is a C string that lives until the next utterance.
         unsafe {
-            if (functions.set_search)(decoder, SEARCH.as_ptr()) != 0 {
-                return Err(failed("take its grammar"));
+            if (functions.set_search)(decoder, search.as_ptr()) != 0 {
+                return Err(failed("take what to look for"));
             }
             if (functions.start_utterance)(decoder) != 0 {
                 return Err(failed("begin"));
@@ -160,15 +239,24 @@ impl Pocketsphinx {
             }
             let mut score = 0;
             let text = (functions.hypothesis)(decoder, &raw mut score);
-            let frames = (functions.frames)(decoder);
-            if text.is_null() || frames <= 0 {
+            if text.is_null() {
                 return Ok(None);
             }
-            Ok(Some(Fit {
-                phrase: CStr::from_ptr(text).to_string_lossy().into_owned(),
-                score_per_frame: f64::from(score) / f64::from(frames),
-            }))
+            let text = CStr::from_ptr(text).to_string_lossy().into_owned();
+            Ok(Some((text, score)))
         }
+    }
+}
+
+/// A file in memory that has no name.
+fn anonymous_file() -> io::Result<File> {
+    // SAFETY: the name is a C string; the call gives a descriptor that is nobody else's, or an error.
+    unsafe {
+        let descriptor = libc::memfd_create(c"key phrases".as_ptr(), libc::MFD_CLOEXEC);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(File::from_raw_fd(descriptor))
     }
 }
 
@@ -206,6 +294,7 @@ fn load_functions(
             decoder_free: of_decoder!("ps_free"),
             lookup_word: of_decoder!("ps_lookup_word"),
             set_grammar: of_decoder!("ps_set_jsgf_string"),
+            set_key_phrases: of_decoder!("ps_set_kws"),
             set_search: of_decoder!("ps_set_search"),
             start_utterance: of_decoder!("ps_start_utt"),
             process: of_decoder!("ps_process_raw"),

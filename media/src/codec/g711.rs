@@ -1,7 +1,7 @@
 //! G.711: both laws by table, built at compile time from the ITU-T definition (G.711, 1988; the
 //! linear scale is the upper bits of a 16-bit sample, as in the reference software of G.191).
 
-use super::CodecError;
+use super::{CodecError, fitting};
 
 /// Silence of 120 ms in µ-law: positive zero.
 static MU_SILENCE: [u8; 960] = [0xFF; 960];
@@ -66,12 +66,6 @@ impl Law {
             Self::A => &A_SILENCE,
         }
     }
-}
-
-fn fitting<T>(out: &mut [T], needed: usize) -> Result<&mut [T], CodecError> {
-    let available = out.len();
-    out.get_mut(..needed)
-        .ok_or(CodecError::OutputTooSmall { needed, available })
 }
 
 const fn decode_table(law: Law) -> [i16; 256] {

@@ -2,19 +2,23 @@
 //!
 //! [`Codec`] is what an offer and an answer agreed on. [`Encoder`] and [`Decoder`] are its two halves
 //! and hide which codec it is: the sender and the receiver know samples and payloads only. Concealment
-//! of lost packets belongs to the decoder, because Opus does it itself and G.711 needs the decoded past.
+//! of lost packets belongs to the decoder, because Opus does it itself and the others need the decoded past.
 //!
-//! To add a codec: a variant of [`CodecKind`], its row in that type's methods, and an arm in the
-//! encoder and the decoder; the compiler names every place.
+//! To add a codec: a variant of [`CodecKind`], its row in that type's methods, its `Family`, and for a new one
+//! an arm in the encoder and the decoder; the compiler names every place.
 
+mod by_sample;
 mod g711;
+mod g722;
 mod kind;
 mod opus_codec;
 
 pub use kind::{CodecKind, PayloadType};
 
 use crate::concealment::Concealment;
+use by_sample::SampleFormat;
 use g711::Law;
+use g722::{G722Decoder, G722Encoder};
 use opus_codec::{OpusDecoder, OpusEncoder};
 
 /// How Opus is encoded.
@@ -26,6 +30,8 @@ pub struct OpusSettings {
     pub fec: bool,
     /// Whether silence is left unsent (DTX).
     pub dtx: bool,
+    /// The rate the far end plays at, in hertz, 8,000 to 48,000: what it could not play is not encoded.
+    pub playback_rate_hz: u32,
     /// Encoder effort, 0 to 10. Measured for voice at 16 kHz, 2 costs 0.7 of what 3 to 5 cost and 1
     /// costs 0.45; above 5 only music gains.
     pub complexity: u8,
@@ -37,6 +43,7 @@ impl Default for OpusSettings {
             bitrate: 28_000,
             fec: true,
             dtx: false,
+            playback_rate_hz: 48_000,
             complexity: 2,
         }
     }
@@ -98,6 +105,14 @@ impl Codec {
         (self.sample_rate_hz() / 100) as usize
     }
 
+    /// Whether the far end may number packets of this codec so: as it was told, or as it wants to receive them
+    /// itself.
+    #[must_use]
+    pub const fn is_numbered(&self, payload_type: u8) -> bool {
+        payload_type == self.payload_type_receive.get()
+            || payload_type == self.payload_type_send.get()
+    }
+
     /// RTP clock units in one packet of ours.
     #[must_use]
     pub const fn timestamp_step(&self) -> u32 {
@@ -141,7 +156,8 @@ pub struct Encoder {
 
 #[derive(Debug)]
 enum EncoderState {
-    G711(Law),
+    BySample(SampleFormat),
+    G722(Box<G722Encoder>),
     Opus(OpusEncoder),
 }
 
@@ -151,10 +167,10 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Library`] when libopus refuses the settings.
     pub fn new(codec: &Codec) -> Result<Self, CodecError> {
-        let state = match codec.kind {
-            CodecKind::Pcmu => EncoderState::G711(Law::Mu),
-            CodecKind::Pcma => EncoderState::G711(Law::A),
-            CodecKind::Opus => EncoderState::Opus(OpusEncoder::new(codec)?),
+        let state = match Family::of(codec.kind) {
+            Family::BySample(format) => EncoderState::BySample(format),
+            Family::G722 => EncoderState::G722(Box::new(G722Encoder::new())),
+            Family::Opus => EncoderState::Opus(OpusEncoder::new(codec)?),
         };
         Ok(Self {
             samples_per_frame: codec.samples_per_frame(),
@@ -176,31 +192,62 @@ impl Encoder {
             });
         }
         match &mut self.state {
-            EncoderState::G711(law) => law.encode(frame, out),
+            EncoderState::BySample(format) => format.encode(frame, out),
+            EncoderState::G722(encoder) => encoder.encode(frame, out),
             EncoderState::Opus(encoder) => encoder.encode(frame, out),
         }
     }
 
-    /// The payload of one packet time of silence, ready-made; `None` for a codec with memory (Opus),
+    /// The payload of one packet time of silence, ready-made; `None` for a codec with memory (G.722, Opus),
     /// whose silence is encoded like any frame.
     #[must_use]
     pub fn silence(&self) -> Option<&'static [u8]> {
         match &self.state {
-            EncoderState::G711(law) => law.silence().get(..self.samples_per_frame),
-            EncoderState::Opus(_) => None,
+            EncoderState::BySample(format) => format.silence(self.samples_per_frame),
+            EncoderState::G722(_) | EncoderState::Opus(_) => None,
         }
+    }
+
+    /// Whether the payload of one frame of long silence may stand for those that follow. Not G.722's, whose
+    /// two sides would adapt apart; and in DTX the encoder itself counts the frames it leaves unsent.
+    #[must_use]
+    pub fn repeats_silence(&self) -> bool {
+        match &self.state {
+            EncoderState::BySample(_) => true,
+            EncoderState::G722(_) => false,
+            EncoderState::Opus(encoder) => !encoder.dtx(),
+        }
+    }
+}
+
+/// How much audio `payload` holds, in samples at the codec's [`CodecKind::sample_rate_hz`], without decoding
+/// it. Zero for a payload that is no packet of this codec.
+#[must_use]
+pub fn samples_in(kind: CodecKind, payload: &[u8]) -> usize {
+    match Family::of(kind) {
+        Family::BySample(format) => format.samples_in(payload),
+        Family::G722 => payload.len() * 2,
+        Family::Opus => opus_codec::samples_in(payload, kind.sample_rate_hz()),
     }
 }
 
 /// Payloads to samples, and something plausible where a payload is missing.
 #[derive(Debug)]
 pub struct Decoder {
+    kind: CodecKind,
     state: DecoderState,
 }
 
 #[derive(Debug)]
 enum DecoderState {
-    G711 { law: Law, concealment: Concealment },
+    BySample {
+        format: SampleFormat,
+        concealment: Concealment,
+    },
+    G722 {
+        decoder: Box<G722Decoder>,
+        concealment: Concealment,
+    },
     Opus(OpusDecoder),
 }
 
@@ -210,22 +257,19 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Library`] when libopus has no memory.
     pub fn new(kind: CodecKind) -> Result<Self, CodecError> {
-        let state = match kind {
-            CodecKind::Pcmu => g711_state(Law::Mu),
-            CodecKind::Pcma => g711_state(Law::A),
-            CodecKind::Opus => DecoderState::Opus(OpusDecoder::new(kind.sample_rate_hz())?),
+        let rate = kind.sample_rate_hz();
+        let state = match Family::of(kind) {
+            Family::BySample(format) => DecoderState::BySample {
+                format,
+                concealment: Concealment::new(rate),
+            },
+            Family::G722 => DecoderState::G722 {
+                decoder: Box::new(G722Decoder::new()),
+                concealment: Concealment::new(rate),
+            },
+            Family::Opus => DecoderState::Opus(OpusDecoder::new(rate)?),
         };
-        Ok(Self { state })
-    }
-
-    /// How much audio `payload` holds, in samples at the leg's rate, without decoding it. Zero for a
-    /// payload that is no packet of this codec.
-    #[must_use]
-    pub fn samples_in(&self, payload: &[u8]) -> usize {
-        match &self.state {
-            DecoderState::G711 { .. } => payload.len(),
-            DecoderState::Opus(decoder) => decoder.samples_in(payload),
-        }
+        Ok(Self { kind, state })
     }
 
     /// Decodes `payload` into the front of `out` and returns the number of samples. After a
@@ -236,8 +280,19 @@ impl Decoder {
     /// [`CodecError::OutputTooSmall`].
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
         match &mut self.state {
-            DecoderState::G711 { law, concealment } => {
-                let samples = law.decode(payload, out)?;
+            DecoderState::BySample {
+                format,
+                concealment,
+            } => {
+                let samples = format.decode(payload, out)?;
+                concealment.heard(&mut out[..samples]);
+                Ok(samples)
+            }
+            DecoderState::G722 {
+                decoder,
+                concealment,
+            } => {
+                let samples = decoder.decode(payload, out)?;
                 concealment.heard(&mut out[..samples]);
                 Ok(samples)
             }
@@ -249,7 +304,14 @@ impl Decoder {
     /// silence as the gap grows.
     pub fn conceal(&mut self, out: &mut [i16]) {
         match &mut self.state {
-            DecoderState::G711 { concealment, .. } => concealment.conceal(out),
+            DecoderState::BySample { concealment, .. } => concealment.conceal(out),
+            DecoderState::G722 {
+                decoder,
+                concealment,
+            } => {
+                concealment.conceal(out);
+                decoder.follow(out);
+            }
             DecoderState::Opus(decoder) => decoder.conceal(out),
         }
     }
@@ -258,38 +320,76 @@ impl Decoder {
     /// in-band FEC); `false` when the codec or the packet has none, and then nothing is changed.
     pub fn recover(&mut self, next: &[u8], out: &mut [i16]) -> bool {
         match &mut self.state {
-            DecoderState::G711 { .. } => false,
+            DecoderState::BySample { .. } | DecoderState::G722 { .. } => false,
             DecoderState::Opus(decoder) => decoder.recover(next, out),
         }
+    }
+
+    /// Whether [`switch_to`](Self::switch_to) would.
+    #[must_use]
+    pub fn can_switch_to(&self, kind: CodecKind) -> bool {
+        let by_sample = |kind| matches!(Family::of(kind), Family::BySample(_));
+        kind == self.kind
+            || (kind.sample_rate_hz() == self.kind.sample_rate_hz()
+                && by_sample(kind)
+                && by_sample(self.kind))
     }
 
     /// Switches between codecs of one sample rate in mid-stream, keeping the audio's continuity.
     /// `false` when this decoder cannot become `kind` without an allocation.
     pub fn switch_to(&mut self, kind: CodecKind) -> bool {
-        match (&mut self.state, kind) {
-            (DecoderState::G711 { law, .. }, CodecKind::Pcmu) => *law = Law::Mu,
-            (DecoderState::G711 { law, .. }, CodecKind::Pcma) => *law = Law::A,
-            (DecoderState::Opus(_), CodecKind::Opus) => {}
-            (DecoderState::G711 { .. }, CodecKind::Opus)
-            | (DecoderState::Opus(_), CodecKind::Pcmu | CodecKind::Pcma) => return false,
+        let can = self.can_switch_to(kind);
+        if let (true, DecoderState::BySample { format, .. }, Family::BySample(other)) =
+            (can, &mut self.state, Family::of(kind))
+        {
+            *format = other;
+            self.kind = kind;
         }
-        true
+        can
     }
 
     /// Forgets the past: a new source speaks.
     pub fn reset(&mut self) {
         match &mut self.state {
-            DecoderState::G711 { concealment, .. } => concealment.reset(),
+            DecoderState::BySample { concealment, .. } => concealment.reset(),
+            DecoderState::G722 {
+                decoder,
+                concealment,
+            } => {
+                **decoder = G722Decoder::new();
+                concealment.reset();
+            }
             DecoderState::Opus(decoder) => decoder.reset(),
         }
     }
 }
 
-fn g711_state(law: Law) -> DecoderState {
-    DecoderState::G711 {
-        law,
-        concealment: Concealment::new(8_000),
+/// Which of the implementations serves a codec.
+enum Family {
+    BySample(SampleFormat),
+    G722,
+    Opus,
+}
+
+impl Family {
+    const fn of(kind: CodecKind) -> Self {
+        match kind {
+            CodecKind::Pcmu => Self::BySample(SampleFormat::G711(Law::Mu)),
+            CodecKind::Pcma => Self::BySample(SampleFormat::G711(Law::A)),
+            CodecKind::L16Narrowband | CodecKind::L16Wideband => {
+                Self::BySample(SampleFormat::Linear)
+            }
+            CodecKind::G722 => Self::G722,
+            CodecKind::Opus => Self::Opus,
+        }
     }
+}
+
+/// The first `needed` of `out`.
+fn fitting<T>(out: &mut [T], needed: usize) -> Result<&mut [T], CodecError> {
+    let available = out.len();
+    out.get_mut(..needed)
+        .ok_or(CodecError::OutputTooSmall { needed, available })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The adaptive jitter buffer: packets in as the network brings them, out when they are due.
 //!
-//! Everything happens on one time line, the *position*: RTP clock units since the stream's first packet,
-//! continuous even where the far end's timestamps jump. A packet's transit time is its arrival minus its
+//! Everything happens on one time line, the *position*: [`UNITS_PER_SECOND`] since the stream's first packet,
+//! continuous even where the far end's timestamps jump or the codec brings another clock. A packet's transit time is its arrival minus its
 //! position; the least of late is the path's delay (`base`), the spread above it is what playout waits
 //! for (`target`). The *cursor* is the position that is decoded next.
 //!
@@ -28,7 +28,8 @@ use std::time::Duration;
 use crate::codec::CodecKind;
 use delay_spread::DelaySpread;
 use packet_store::PacketStore;
-use timeline::{Placing, Timeline};
+pub use timeline::UNITS_PER_SECOND;
+use timeline::{Placing, TICK, Timeline, WOBBLE, microseconds, units};
 
 /// After this long without a packet the path's delay is measured anew, in microseconds.
 const IDLE_US: i64 = 500_000;
@@ -65,13 +66,15 @@ pub struct Arrival<'a> {
     pub sequence: i64,
     /// The RTP timestamp.
     pub timestamp: u32,
+    /// What the timestamp counts in, in hertz.
+    pub clock_rate_hz: u32,
     /// Whether the timestamp counts from elsewhere than the packet's before (a new source).
     pub new_source: bool,
     /// When it arrived, in microseconds on the caller's scale.
     pub arrival_us: i64,
     /// What it carries.
     pub kind: PayloadKind,
-    /// How much audio it holds, in clock units.
+    /// How much audio it holds, in units.
     pub duration: u32,
     /// The payload.
     pub payload: &'a [u8],
@@ -91,20 +94,20 @@ pub enum Insertion {
 pub enum Next<'a> {
     /// Nothing has begun: silence.
     NotStarted,
-    /// This packet, without its first `skip` clock units.
+    /// This packet, without its first `skip` units.
     Packet {
         /// The codec.
         kind: CodecKind,
         /// The payload.
         payload: &'a [u8],
-        /// Clock units whose time has passed.
+        /// Units whose time has passed.
         skip: u32,
     },
     /// Something that takes 10 ms and no position: the delay must grow.
     Stretch,
     /// Something in place of audio that is not there.
     Missing {
-        /// How much, in clock units: 10 ms, or with `next` exactly what is missing.
+        /// How much, in units: 10 ms, or with `next` exactly what is missing.
         duration: u32,
         /// The packet behind the gap, when it may carry a copy of what is missing.
         next: Option<(CodecKind, &'a [u8])>,
@@ -147,18 +150,12 @@ pub struct JitterBuffer {
 }
 
 impl JitterBuffer {
-    /// A buffer for a stream that counts in `clock_rate_hz`, with playout delays from `minimum` to
-    /// `maximum` and `capacity_bytes` for payloads.
+    /// A buffer with playout delays from `minimum` to `maximum` and `capacity_bytes` for payloads.
     #[must_use]
-    pub fn new(
-        clock_rate_hz: u32,
-        minimum: Duration,
-        maximum: Duration,
-        capacity_bytes: usize,
-    ) -> Self {
+    pub fn new(minimum: Duration, maximum: Duration, capacity_bytes: usize) -> Self {
         let microseconds = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
         Self {
-            timeline: Timeline::new(clock_rate_hz),
+            timeline: Timeline::default(),
             minimum_us: microseconds(minimum),
             maximum_us: microseconds(maximum.max(minimum)),
             store: PacketStore::new(capacity_bytes),
@@ -189,10 +186,11 @@ impl JitterBuffer {
             self.next_sequence = packet.sequence;
         }
         let in_order = packet.sequence == self.highest + 1;
+        let newest = packet.sequence > self.highest;
         self.highest = self.highest.max(packet.sequence);
         self.next_sequence = self.next_sequence.max(self.highest - PacketStore::SPAN + 1);
         match packet.kind {
-            PayloadKind::Audio(_) => self.insert_audio(&packet, in_order),
+            PayloadKind::Audio(_) => self.insert_audio(&packet, in_order, newest),
             PayloadKind::Pause => {
                 self.store.insert(packet.sequence, 0, 0, packet.kind, &[]);
                 Insertion::Kept
@@ -200,18 +198,20 @@ impl JitterBuffer {
         }
     }
 
-    fn insert_audio(&mut self, packet: &Arrival<'_>, in_order: bool) -> Insertion {
+    fn insert_audio(&mut self, packet: &Arrival<'_>, in_order: bool, newest: bool) -> Insertion {
         let placing = Placing {
             timestamp: packet.timestamp,
+            clock_rate_hz: packet.clock_rate_hz,
             arrival_us: packet.arrival_us,
             new_source: packet.new_source,
             in_order,
+            newest,
             base_us: self.spread.base(),
         };
         let Some(position) = self.timeline.place(placing, self.end_of_waiting()) else {
             return Insertion::Late;
         };
-        let transit = packet.arrival_us - self.timeline.microseconds(position);
+        let transit = packet.arrival_us - microseconds(position);
         if self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit) {
             self.spread.forget();
         }
@@ -266,7 +266,7 @@ impl JitterBuffer {
         newest.or(self.cursor).unwrap_or(i64::MIN)
     }
 
-    /// What comes next at `now_us`. `pending` clock units are decoded and not yet played.
+    /// What comes next at `now_us`. `pending` units are decoded and not yet played.
     pub fn next(&mut self, now_us: i64, pending: u32) -> Next<'_> {
         self.pass_pauses();
         let Some(cursor) = self.cursor.or_else(|| self.start(now_us)) else {
@@ -282,13 +282,11 @@ impl JitterBuffer {
         if below_us > 0 {
             return Next::Stretch;
         }
-        let tick = self.timeline.tick();
-        let wobble = self.timeline.wobble();
         while let Some(waiting) = self.store.first(self.next_sequence, self.highest).copied() {
             let PayloadKind::Audio(kind) = waiting.kind else {
                 // A pause behind a gap is over when the audio behind it is due.
                 match self.first_audio_behind(waiting.sequence) {
-                    Some(position) if position - cursor < wobble => {
+                    Some(position) if position - cursor < WOBBLE => {
                         self.next_sequence = waiting.sequence + 1;
                         continue;
                     }
@@ -301,8 +299,8 @@ impl JitterBuffer {
                 continue;
             }
             let ahead = waiting.position - cursor;
-            if ahead < wobble {
-                let skip = if ahead <= -wobble { -ahead } else { 0 };
+            if ahead < WOBBLE {
+                let skip = if ahead <= -WOBBLE { -ahead } else { 0 };
                 self.next_sequence = waiting.sequence + 1;
                 self.cursor = Some(ends);
                 self.pausing = false;
@@ -317,7 +315,7 @@ impl JitterBuffer {
             if lost && ahead <= i64::from(waiting.duration) {
                 self.cursor = Some(waiting.position);
                 // Opus counts in steps of 2.5 ms.
-                let duration = u32::try_from(ahead - ahead % (tick / 4)).unwrap_or(0);
+                let duration = u32::try_from(ahead - ahead % (TICK / 4)).unwrap_or(0);
                 let next = Some((kind, self.store.payload(&waiting)));
                 return Next::Missing {
                     duration,
@@ -330,8 +328,8 @@ impl JitterBuffer {
             }
             break;
         }
-        self.cursor = Some(cursor + tick);
-        let duration = u32::try_from(tick).unwrap_or(0);
+        self.cursor = Some(cursor + TICK);
+        let duration = u32::try_from(TICK).unwrap_or(0);
         Next::Missing {
             duration,
             next: None,
@@ -355,8 +353,7 @@ impl JitterBuffer {
             return false;
         };
         self.store.get(self.next_sequence).is_some_and(|waiting| {
-            matches!(waiting.kind, PayloadKind::Audio(_))
-                && waiting.position - cursor < self.timeline.wobble()
+            matches!(waiting.kind, PayloadKind::Audio(_)) && waiting.position - cursor < WOBBLE
         })
     }
 
@@ -399,7 +396,7 @@ impl JitterBuffer {
             .clamp(self.minimum_us - CUSHION_US, self.maximum_us)
     }
 
-    /// Audio skipped because a backlog grew beyond use, in clock units.
+    /// Audio skipped because a backlog grew beyond use, in units.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
@@ -409,7 +406,7 @@ impl JitterBuffer {
     fn delay_us(&self, now_us: i64, pending: u32) -> i64 {
         let base = self.spread.base().unwrap_or(now_us);
         let played = self.cursor.unwrap_or(0) - i64::from(pending);
-        now_us - base - self.timeline.microseconds(played)
+        now_us - base - microseconds(played)
     }
 
     /// Begins with the first waiting packet once it has waited for the target delay.
@@ -420,7 +417,7 @@ impl JitterBuffer {
             .filter_map(|sequence| self.store.get(sequence))
             .find(|waiting| matches!(waiting.kind, PayloadKind::Audio(_)))?;
         let (sequence, position) = (first.sequence, first.position);
-        if now_us - base - self.timeline.microseconds(position) < self.target_us() {
+        if now_us - base - microseconds(position) < self.target_us() {
             return None;
         }
         self.next_sequence = sequence;
@@ -435,9 +432,9 @@ impl JitterBuffer {
         if above_us <= SKIP_ABOVE_US {
             return cursor;
         }
-        let units = self.timeline.units(above_us);
-        self.skipped += units.unsigned_abs();
-        cursor + units
+        let skipped = units(above_us);
+        self.skipped += skipped.unsigned_abs();
+        cursor + skipped
     }
 
     /// Digits and comfort noise at the head of the line have had their turn.

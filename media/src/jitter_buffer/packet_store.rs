@@ -14,9 +14,9 @@ const SLOTS: usize = 64;
 pub(super) struct Waiting {
     /// The extended sequence number.
     pub(super) sequence: i64,
-    /// Where its audio begins, in clock units.
+    /// Where its audio begins, in units.
     pub(super) position: i64,
-    /// How much audio it holds, in clock units; 0 for one that carries none.
+    /// How much audio it holds, in units; 0 for one that carries none.
     pub(super) duration: u32,
     /// What its payload is.
     pub(super) kind: PayloadKind,

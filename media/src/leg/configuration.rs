@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::digit_paths::InBandDigits;
 use crate::codec::{Codec, CodecError, CodecKind, PayloadType};
 #[cfg(doc)]
 use crate::control::LegEvent;
 use crate::mixer::BusBounds;
 #[cfg(doc)]
 use crate::receiver::ReceiverConfig;
-use crate::sdp::{Direction, Negotiated};
+use crate::resampler::UnsupportedRates;
+use crate::sdp::{Direction, Negotiated, RtcpPath};
 use crate::sender::StreamStart;
+use crate::srtp::SrtpKeys;
 use crate::telephone_event::TelephoneEvent;
 
 /// What a leg needs to know.
@@ -24,13 +27,26 @@ pub struct LegConfig {
     pub also_accepted: Vec<(PayloadType, CodecKind)>,
     /// Where SDP says the far end receives; `None` while it did not say.
     pub remote: Option<SocketAddr>,
+    /// Where RTCP comes from and goes to.
+    pub rtcp: RtcpPath,
     /// Which way media flows, seen from us.
     pub direction: Direction,
-    /// Where the outgoing stream begins; all three random. The SSRC also seeds the detector's noise.
+    /// The keys of SRTP; `None` speaks and hears in the clear.
+    pub srtp: Option<SrtpKeys>,
+    /// Where the outgoing stream begins; all three random. The SSRC also seeds the detector's noise, and
+    /// all of it RTCP's intervals and name.
     pub stream: StreamStart,
     /// Whether the caller's speech is detected. Without it there are no speech marks, no barge-in, and
     /// nothing for a listener that hears speech only; and it costs nothing.
     pub voice_activity: bool,
+    /// Whether our own voice, where it comes back, is kept from being taken for the caller's speech. Without
+    /// speech detection there is nothing to guard, and before the reflex is armed for the first time the guard
+    /// takes no memory: it is made then.
+    pub echo_guard: bool,
+    /// When tones in the caller's audio are taken for digits.
+    pub in_band_digits: InBandDigits,
+    /// Whether tones in the caller's audio are reported ([`LegEvent::Tone`]).
+    pub call_tones: bool,
     /// How long the far end may be silent (no RTP) before [`LegEvent::Silent`]; not counted while it
     /// is not to send.
     pub no_media_timeout: Option<Duration>,
@@ -39,8 +55,8 @@ pub struct LegConfig {
 }
 
 impl LegConfig {
-    /// The leg an offer and answer describe, with speech detection on, no silence limit and the usual
-    /// bounds.
+    /// The leg an offer and answer describe, with speech detection on, tones unheard, no silence limit and
+    /// the usual bounds.
     #[must_use]
     pub fn new(negotiated: &Negotiated, stream: StreamStart) -> Self {
         Self {
@@ -48,9 +64,14 @@ impl LegConfig {
             telephone_event: negotiated.telephone_event,
             also_accepted: Vec::new(),
             remote: negotiated.remote,
+            rtcp: negotiated.rtcp,
             direction: negotiated.direction,
+            srtp: negotiated.srtp.clone(),
             stream,
             voice_activity: true,
+            echo_guard: true,
+            in_band_digits: InBandDigits::Never,
+            call_tones: false,
             no_media_timeout: None,
             bounds: BusBounds::default(),
         }
@@ -63,13 +84,7 @@ pub enum LegError {
     /// The codec's library refused.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// A re-INVITE asks for a codec at another sample rate than the audio already queued for the call.
-    /// Answer it with the codec in use, or refuse it (488).
-    #[error("the call's audio is at {current_hz} Hz and cannot change to {wanted_hz} Hz")]
-    SampleRateChange {
-        /// The leg's rate.
-        current_hz: u32,
-        /// The new codec's rate.
-        wanted_hz: u32,
-    },
+    /// A codec's rate and the leg's cannot be converted.
+    #[error(transparent)]
+    Rates(#[from] UnsupportedRates),
 }

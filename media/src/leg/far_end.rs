@@ -60,6 +60,11 @@ impl FarEnd {
         self.locked.map(|stream| stream.address).or(self.declared)
     }
 
+    /// Whether that is the address that SDP says.
+    pub(crate) fn is_as_declared(&self) -> bool {
+        self.destination().map(|address| address.ip()) == self.declared.map(|address| address.ip())
+    }
+
     /// A re-INVITE was agreed. An unchanged address keeps what was learnt.
     pub(crate) fn redeclare(&mut self, declared: Option<SocketAddr>) {
         if declared == self.declared || declared.is_none() {

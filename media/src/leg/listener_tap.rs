@@ -14,6 +14,8 @@ pub(crate) struct ListenerTap {
     heard: u64,
     samples_per_ms: usize,
     within_speech: bool,
+    /// When our own voice was last heard coming back.
+    echo_until_ms: Option<u64>,
     /// Samples written and not yet reported.
     unreported: usize,
     dropped: u64,
@@ -23,6 +25,9 @@ const LONGEST_PRE_ROLL_MS: u32 = 500;
 /// Between the first voiced frame and the moment the detector is sure of it: the shortest speech, the
 /// detector's own frame, and room for pauses within.
 const DETECTION_MS: usize = 320;
+/// So much is kept from before speech that began while our own voice came back: the echo guard is sure of the
+/// caller 10 to 30 ms after the beginning, and no word of ours fits in.
+const PRE_ROLL_IN_ECHO_MS: u64 = 80;
 /// A report at least this often while samples flow.
 const BATCH_MS: usize = 100;
 
@@ -44,20 +49,25 @@ impl ListenerTap {
             heard: 0,
             samples_per_ms,
             within_speech: false,
+            echo_until_ms: None,
             unreported: 0,
             dropped: 0,
         }
     }
 
     /// Takes the caller's frame that ends at `end_ms`, with what the detector said of it; answers the
-    /// size of a batch that is due. At the end of speech that comes before the caller is told of the
+    /// size of a batch that is due. `echo` says that the frame was our own voice. At the end of speech that comes before the caller is told of the
     /// end.
     pub(crate) fn hear(
         &mut self,
         frame: &[i16],
         end_ms: u64,
         mark: Option<SpeechMark>,
+        echo: bool,
     ) -> Option<u32> {
+        if echo {
+            self.echo_until_ms = Some(end_ms);
+        }
         let mut report = false;
         match self.listener.mode {
             ListenMode::Always => self.write(frame),
@@ -66,8 +76,13 @@ impl ListenerTap {
                 match mark {
                     Some(SpeechMark::Started { at_ms }) => {
                         self.within_speech = true;
-                        let back_ms = end_ms.saturating_sub(at_ms)
-                            + u64::from(pre_roll_ms.min(LONGEST_PRE_ROLL_MS));
+                        let pre_roll_ms = u64::from(pre_roll_ms.min(LONGEST_PRE_ROLL_MS));
+                        let since_echo_ms =
+                            self.echo_until_ms.map(|until| at_ms.saturating_sub(until));
+                        let pre_roll_ms = since_echo_ms.map_or(pre_roll_ms, |since| {
+                            pre_roll_ms.min(since + PRE_ROLL_IN_ECHO_MS)
+                        });
+                        let back_ms = end_ms.saturating_sub(at_ms) + pre_roll_ms;
                         self.write_history(back_ms as usize * self.samples_per_ms);
                     }
                     Some(SpeechMark::Stopped { .. }) => {
@@ -160,7 +175,7 @@ mod tests {
     fn an_always_listener_hears_every_frame_in_batches_of_100_ms() {
         let (mut tap, mut reader) = tap(ListenMode::Always, 10_000);
         let reports: Vec<_> = (0..30)
-            .map(|slot| tap.hear(&frame(slot), slot * 10 + 10, None))
+            .map(|slot| tap.hear(&frame(slot), slot * 10 + 10, None, false))
             .collect();
         assert_eq!(
             reports.iter().flatten().copied().collect::<Vec<_>>(),
@@ -181,7 +196,7 @@ mod tests {
                 160 => Some(SpeechMark::Stopped { at_ms: 1350 }),
                 _ => None,
             };
-            let batch = tap.hear(&frame(slot), slot * 10 + 10, mark);
+            let batch = tap.hear(&frame(slot), slot * 10 + 10, mark, false);
             reported += batch.unwrap_or(0);
             if slot == 160 {
                 assert!(batch.is_some());
@@ -199,11 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn speech_over_our_own_voice_comes_with_80_ms_of_it_at_most() {
+        for (echo_until, first) in [(100, 92), (80, 72), (60, 70)] {
+            let (mut tap, mut reader) = tap(ListenMode::DuringSpeech { pre_roll_ms: 300 }, 20_000);
+            for slot in 0..=112u64 {
+                let mark = (slot == 112).then_some(SpeechMark::Started { at_ms: 1000 });
+                tap.hear(&frame(slot), slot * 10 + 10, mark, slot < echo_until);
+            }
+            assert_eq!(drain(&mut reader)[0], first, "echo until {echo_until}0 ms");
+        }
+    }
+
+    #[test]
     fn speech_at_the_very_beginning_has_what_pre_roll_there_is() {
         let (mut tap, mut reader) = tap(ListenMode::DuringSpeech { pre_roll_ms: 500 }, 20_000);
         for slot in 0..15u64 {
             let mark = (slot == 14).then_some(SpeechMark::Started { at_ms: 20 });
-            tap.hear(&frame(slot), slot * 10 + 10, mark);
+            tap.hear(&frame(slot), slot * 10 + 10, mark, false);
         }
         assert_eq!(drain(&mut reader).len(), 15 * 80);
     }
@@ -212,7 +239,7 @@ mod tests {
     fn a_full_ring_drops_the_newest_and_counts_them() {
         let (mut tap, mut reader) = tap(ListenMode::Always, 200);
         for slot in 0..5 {
-            tap.hear(&frame(slot), slot * 10 + 10, None);
+            tap.hear(&frame(slot), slot * 10 + 10, None, false);
         }
         assert_eq!(tap.dropped(), 200);
         let samples = drain(&mut reader);

@@ -5,43 +5,59 @@
 //! the events. Nothing on that way locks, allocates or waits.
 //!
 //! ```text
-//! in:  datagram → far end? → receiver → pull (10 ms) → VAD → digits, listener ring   [→ loopback]
-//! out: chunk queues → mixer[speech, thinking, background] → sender (encode, RTP) → datagram
+//! in:  datagram → far end? → receiver → pull (10 ms) → digits, tones → VAD → listener ring   [→ loopback]
+//!                                                                       ↑ echo guard
+//! out: chunk queues → mixer[speech, thinking, background] ───────────────┴→ sender (encode, RTP) → datagram
 //! both: recorder (caller left, agent right)
 //! ```
 //!
 //! The steps of each direction are in one function: `hear` and `speak`.
 
+mod adaptation;
 mod barge_in;
 mod configuration;
+mod digit_paths;
 mod event_queue;
 mod far_end;
 mod listener_tap;
 mod media_clock;
+mod protection;
+mod recording;
+mod reporting;
 mod silence_watch;
 #[cfg(test)]
 pub(crate) mod tests;
+mod ticking;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use rtp_rs::RtpReader;
 
+use self::adaptation::{Inbound, Outbound};
 use self::barge_in::BargeIn;
 pub use self::configuration::{LegConfig, LegError};
+use self::digit_paths::DigitPaths;
+pub use self::digit_paths::InBandDigits;
 use self::event_queue::EventQueue;
 use self::far_end::FarEnd;
 use self::listener_tap::ListenerTap;
 use self::media_clock::{MediaClock, SLOT_MS};
+use self::protection::Protection;
+use self::recording::Recording;
+pub use self::reporting::RtcpDatagram;
 use self::silence_watch::SilenceWatch;
+use crate::bridge::{BridgeEnd, BridgeStatistics};
 use crate::codec::{Codec, CodecKind, PayloadType};
-use crate::control::{Bus, LegCommand, LegEvent};
-use crate::mixer::{Flush, LONGEST_FRAME, Mark, MixedFrame, Mixer};
-use crate::receiver::{FrameOrigin, Receiver, ReceiverConfig, ReceiverStatistics};
-use crate::recorder::RecorderTap;
-use crate::sdp::{Direction, Negotiated};
-use crate::sender::{Filled, Sender};
-use crate::voice_activity::{SpeechMark, VoiceActivity};
+use crate::control::{Bus, LegCommand, LegEvent, RecordMode};
+use crate::frame_converter::LONGEST_FRAME;
+use crate::mixer::{Flush, Mixer};
+use crate::receiver::{Receiver, ReceiverConfig, ReceiverStatistics};
+use crate::rtcp::{self, Quality, Rtcp, RtcpStatistics};
+use crate::sdp::{Direction, Negotiated, RtcpPath};
+use crate::sender::Sender;
+use crate::tones::call_tones::ToneDetector;
+use crate::voice_activity::VoiceActivity;
 
 /// What a leg counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,24 +68,33 @@ pub struct LegStatistics {
     pub packets_sent: u64,
     /// Payload octets sent.
     pub octets_sent: u64,
-    /// Presses towards the far end that could not be sent as RTP events.
+    /// Presses towards the far end that were not sent: too many waited, or a re-INVITE changed how digits are
+    /// sent.
     pub unsent_digits: u64,
     /// Slots of 10 ms that passed without a tick.
     pub missed_slots: u64,
     /// Datagrams from somebody who is not the far end, or that are no RTP.
     pub from_elsewhere: u64,
+    /// Datagrams that SRTP does not prove to be the far end's.
+    pub unproven: u64,
     /// Datagrams that came while the far end was not to send.
     pub unwanted: u64,
     /// Caller samples a full listener ring had no room for.
     pub listener_dropped_samples: u64,
     /// Samples (a side) a full recorder ring had no room for.
     pub recorder_lost_samples: u64,
+    /// What went across bridges to other legs.
+    pub bridge: BridgeStatistics,
     /// Events lost because nobody drained them.
     pub events_lost: u64,
     /// Frames of 16 ms the neural speech detector looked at.
     pub detector_frames: u64,
     /// Where our packets go.
     pub remote: Option<SocketAddr>,
+    /// What RTCP counted, and what the far end said by it.
+    pub rtcp: RtcpStatistics,
+    /// How the call sounds.
+    pub quality: Quality,
 }
 
 /// The audio with one far end.
@@ -77,10 +102,13 @@ pub struct LegStatistics {
 pub struct Leg {
     clock: MediaClock,
     direction: Direction,
+    protection: Option<Protection>,
     // In.
     far_end: FarEnd,
     also_accepted: Vec<(PayloadType, CodecKind)>,
-    receiver: Receiver,
+    inbound: Inbound,
+    digits: DigitPaths,
+    call_tones: Option<Box<ToneDetector>>,
     voice_activity: Option<Box<VoiceActivity>>,
     listener: Option<ListenerTap>,
     live: bool,
@@ -88,21 +116,30 @@ pub struct Leg {
     // Out.
     loopback: bool,
     mixer: Mixer,
+    /// Where the codec has another rate.
+    outbound: Option<Box<Outbound>>,
     sender: Sender,
     // Both.
+    bridge: Option<Box<BridgeEnd>>,
     barge_in: BargeIn,
-    recorder: Option<RecorderTap>,
+    /// Whether our own voice is guarded against, once it can be interrupted.
+    echo_guard: bool,
+    recording: Recording,
     events: EventQueue,
     codec: Codec,
+    /// That of the first codec, for life.
+    rate_hz: u32,
+    rtcp: Rtcp,
+    rtcp_path: RtcpPath,
+    /// Where the far end's RTCP comes from, where that is not RTP's port.
+    rtcp_source: Option<SocketAddr>,
     missed_slots: u64,
     from_elsewhere: u64,
     unwanted: u64,
     listener_dropped: u64,
-    recorder_lost: u64,
+    /// What bridges before this one counted.
+    bridged: BridgeStatistics,
 }
-
-/// At most this many frames are caught up for slots that were missed: the longest playout delay.
-const MOST_CAUGHT_UP: u64 = 20;
 
 impl Leg {
     /// A leg that begins at `now`. Everything it will ever need for packets is allocated here.
@@ -114,7 +151,7 @@ impl Leg {
         let rate = codec.sample_rate_hz();
         let voice_activity = config
             .voice_activity
-            .then(|| VoiceActivity::new(rate, config.stream.ssrc).map(Box::new))
+            .then(|| VoiceActivity::new(rate, config.stream.ssrc))
             .flatten();
         let also_accepted = config.also_accepted.clone();
         let receiver = Receiver::new(ReceiverConfig {
@@ -126,52 +163,90 @@ impl Leg {
         Ok(Self {
             clock: MediaClock::new(now),
             direction: config.direction,
+            protection: config.srtp.map(Protection::new),
             far_end: FarEnd::new(config.remote),
             also_accepted,
-            receiver,
-            voice_activity,
+            inbound: Inbound::new(receiver, rate),
+            digits: DigitPaths::new(
+                config.in_band_digits,
+                rate,
+                config.telephone_event.is_some(),
+            ),
+            call_tones: config
+                .call_tones
+                .then(|| ToneDetector::new(rate).map(Box::new))
+                .flatten(),
+            voice_activity: voice_activity.map(Box::new),
             listener: None,
             live: false,
             silence: SilenceWatch::new(config.no_media_timeout, now),
             loopback: false,
+            bridge: None,
             mixer: Mixer::new(rate, config.bounds),
+            outbound: None,
             sender,
             barge_in: BargeIn::default(),
-            recorder: None,
+            echo_guard: config.echo_guard,
+            recording: Recording::default(),
             events: EventQueue::new(),
             codec,
+            rate_hz: rate,
+            rtcp: Rtcp::new(config.stream, now),
+            rtcp_path: config.rtcp,
+            rtcp_source: None,
             missed_slots: 0,
             from_elsewhere: 0,
             unwanted: 0,
             listener_dropped: 0,
-            recorder_lost: 0,
+            bridged: BridgeStatistics::default(),
         })
     }
 
     /// The rate of every sample that goes into and comes out of this leg, in hertz.
     #[must_use]
     pub fn sample_rate_hz(&self) -> u32 {
-        self.codec.sample_rate_hz()
+        self.rate_hz
     }
 
-    /// Takes a datagram from the leg's socket. What is not the far end's, or no RTP, is counted and
-    /// never reaches the call.
+    fn samples_per_tick(&self) -> usize {
+        self.rate_hz as usize / 100
+    }
+
+    /// Takes a datagram from the leg's RTP socket; RTCP too, which may share it. What is not the far
+    /// end's, or neither of the two, is counted and never reaches the call.
     pub fn handle_datagram(&mut self, bytes: &[u8], from: SocketAddr, arrival: Instant) {
+        if rtcp::is_rtcp(bytes) {
+            self.handle_rtcp(bytes, from, arrival);
+            return;
+        }
         if !self.direction.receives() {
             self.unwanted += 1;
             return;
         }
+        // First of all: what is not proven may not even say where the far end is.
+        let bytes = match &mut self.protection {
+            Some(protection) => match protection.open(bytes) {
+                Some(opened) => opened,
+                None => return,
+            },
+            None => bytes,
+        };
         let Ok(packet) = RtpReader::new(bytes) else {
             self.from_elsewhere += 1;
             return;
         };
-        let expected = self.receiver.accepts(packet.payload_type());
+        let expected = self.inbound.accepts(packet.payload_type());
         let sequence = u16::from(packet.sequence_number());
         if !self.far_end.admits(from, packet.ssrc(), sequence, expected) {
             self.from_elsewhere += 1;
             return;
         }
-        if self.receiver.handle_packet(bytes, arrival).is_ok() {
+        let is_ours = packet.ssrc() == self.rtcp.us().ssrc;
+        let taken = self.inbound.handle_packet(bytes, arrival).is_ok();
+        if is_ours {
+            self.note_our_ssrc(sequence, arrival);
+        }
+        if taken {
             self.silence.heard(arrival);
             if !self.live {
                 self.live = true;
@@ -211,42 +286,66 @@ impl Leg {
             LegCommand::Pause(bus) => self.mixer.pause(bus),
             LegCommand::Resume(bus) => self.mixer.resume(bus),
             LegCommand::Gain { bus, decibels } => self.mixer.set_gain(bus, decibels),
-            LegCommand::BargeIn(policy) => self.barge_in.arm(policy),
+            LegCommand::BargeIn(policy) => {
+                // Who is never interrupted needs no guard.
+                if let (Some(_), true, Some(detector)) =
+                    (policy, self.echo_guard, &mut self.voice_activity)
+                {
+                    detector.guard_against_echo(self.rate_hz);
+                }
+                self.barge_in.arm(policy);
+            }
             LegCommand::Listen(listener) => {
                 self.remove_listener();
-                self.listener = listener
-                    .map(|listener| ListenerTap::new(listener, self.codec.sample_rate_hz()));
+                self.listener = listener.map(|listener| ListenerTap::new(listener, self.rate_hz));
             }
             LegCommand::Press { digit, duration_ms } => self.sender.press(digit, duration_ms),
             LegCommand::Loopback(on) => self.loopback = on,
+            LegCommand::Bridge(end) => self.set_bridge(end),
+            LegCommand::Record(mode) => self.recording.set_mode(mode),
+            LegCommand::TakeMessage(ring) => self.recording.take_message(ring),
         }
     }
 
-    /// Applies what a re-INVITE agreed on: address, direction, digits, packet time, and the codec
-    /// within the leg's sample rate. SSRC, sequence numbers and timestamps go on.
+    /// Applies what a re-INVITE agreed on: address, direction, digits, packet time, and the codec, whatever its
+    /// sample rate. SSRC, sequence numbers and timestamps go on.
     ///
     /// # Errors
     /// [`LegError`]; the leg is then unchanged.
     pub fn renegotiate(&mut self, agreed: &Negotiated, now: Instant) -> Result<(), LegError> {
-        let current_hz = self.codec.sample_rate_hz();
-        let wanted_hz = agreed.codec.sample_rate_hz();
-        if current_hz != wanted_hz {
-            return Err(LegError::SampleRateChange {
-                current_hz,
-                wanted_hz,
-            });
-        }
-        // The sender first: within one sample rate only a new encoder can be refused.
+        let codec_hz = agreed.codec.sample_rate_hz();
+        // Whatever can be refused first.
         if agreed.codec != self.codec {
+            let outbound = if codec_hz == self.codec.sample_rate_hz() {
+                None
+            } else {
+                Some(Outbound::new(
+                    self.rate_hz,
+                    codec_hz,
+                    self.sender.last_tick(),
+                )?)
+            };
             self.sender.switch_to(&agreed.codec)?;
+            if let Some(outbound) = outbound {
+                self.outbound = Some(Box::new(outbound));
+            }
         }
         self.sender.set_telephone_event(agreed.telephone_event);
-        self.receiver.renegotiate(ReceiverConfig {
+        let config = ReceiverConfig {
             also_accepted: self.also_accepted.clone(),
             ..ReceiverConfig::new(agreed.codec, agreed.telephone_event)
-        })?;
+        };
+        self.inbound.renegotiate(config, codec_hz)?;
+        match (&mut self.protection, &agreed.srtp) {
+            (Some(protection), Some(keys)) => protection.settle(keys.clone()),
+            (protection, keys) => *protection = keys.clone().map(Protection::new),
+        }
+        self.digits.negotiated(agreed.telephone_event.is_some());
         self.codec = agreed.codec;
         self.far_end.redeclare(agreed.remote);
+        let source = self.rtcp_source;
+        self.rtcp_source = source.filter(|_| self.rtcp_path == agreed.rtcp);
+        self.rtcp_path = agreed.rtcp;
         self.direction = agreed.direction;
         self.silence.heard(now);
         Ok(())
@@ -264,12 +363,23 @@ impl Leg {
         }
         let at_ms = self.clock.slot_ms();
         let mut caller = [0i16; LONGEST_FRAME];
-        let caller = &mut caller[..self.codec.samples_per_tick()];
+        let caller = &mut caller[..self.samples_per_tick()];
 
+        if let Some(bridge) = &mut self.bridge {
+            bridge.receive(caller.len());
+            if bridge.is_abandoned() {
+                self.set_bridge(None);
+            }
+        }
         let heard = self.hear(caller, at_ms, now);
         self.interrupt_if_armed(at_ms);
         let destination = self.speak(heard.then_some(&*caller), at_ms)?;
-        Some((self.sender.datagram(), destination))
+        let datagram = self.sender.datagram();
+        let datagram = match &mut self.protection {
+            Some(protection) => protection.seal(datagram)?,
+            None => datagram,
+        };
+        Some((datagram, destination))
     }
 
     /// The next event; to be drained after commands and ticks.
@@ -282,151 +392,47 @@ impl Leg {
     pub fn statistics(&self) -> LegStatistics {
         let (packets_sent, octets_sent) = self.sender.sent();
         LegStatistics {
-            receiver: self.receiver.statistics(),
+            receiver: self.inbound.receiver.statistics(),
             packets_sent,
             octets_sent,
             unsent_digits: self.sender.unsent_digits(),
             missed_slots: self.missed_slots,
             from_elsewhere: self.from_elsewhere,
+            unproven: self.protection.as_ref().map_or(0, Protection::unproven),
             unwanted: self.unwanted,
             listener_dropped_samples: self.listener_dropped
                 + self.listener.as_ref().map_or(0, ListenerTap::dropped),
-            recorder_lost_samples: self.recorder_lost
-                + self.recorder.as_ref().map_or(0, RecorderTap::lost_samples),
+            recorder_lost_samples: self.recording.lost_samples(),
+            bridge: self.bridge.as_ref().map_or(self.bridged, |bridge| {
+                let mut bridged = self.bridged;
+                bridged += bridge.statistics();
+                bridged
+            }),
             events_lost: self.events.lost(),
             detector_frames: self
                 .voice_activity
                 .as_ref()
                 .map_or(0, |v| v.detector_frames()),
             remote: self.far_end.destination(),
+            rtcp: self.rtcp.statistics(),
+            quality: self.rtcp.quality(&self.facts()),
         }
     }
 
-    /// Records from now on into `ring`: pairs of samples, caller and agent.
-    pub fn attach_recorder(&mut self, ring: rtrb::Producer<i16>) {
-        self.detach_recorder();
-        self.recorder = Some(RecorderTap::new(ring));
+    /// Records from now on into `ring`: pairs of samples, caller and agent. `mode` says what, until a
+    /// [`LegCommand::Record`] does.
+    pub fn attach_recorder(&mut self, ring: rtrb::Producer<i16>, mode: RecordMode) {
+        self.recording.begin(ring, mode);
     }
 
     /// Ends the recording; the writer sees its ring abandoned.
     pub fn detach_recorder(&mut self) {
-        if let Some(recorder) = self.recorder.take() {
-            self.recorder_lost += recorder.lost_samples();
-        }
+        self.recording.end();
     }
 
-    /// In: receiver → VAD → digits → listener. Says whether `frame` holds sound from the far end.
-    fn hear(&mut self, frame: &mut [i16], at_ms: u64, now: Instant) -> bool {
-        if !self.direction.receives() {
-            return false;
-        }
-        let origin = self.receiver.pull(frame, now);
-        while let Some(received) = self.receiver.poll_digit() {
-            let at_ms = self.clock.media_time_ms(received.arrival);
-            self.events.push(LegEvent::Digit {
-                digit: received.digit,
-                at_ms,
-            });
-        }
-        let heard = match origin {
-            FrameOrigin::Played | FrameOrigin::Concealed => true,
-            FrameOrigin::Silence => false,
-        };
-        let voice_activity = self.voice_activity.as_mut();
-        let mark = voice_activity.and_then(|v| v.hear(heard.then_some(&*frame), at_ms));
-        if let Some(listener) = &mut self.listener {
-            if let Some(samples) = listener.hear(frame, at_ms + SLOT_MS, mark) {
-                self.events.push(LegEvent::Heard { samples });
-            }
-            if listener.is_abandoned() {
-                self.remove_listener();
-            }
-        }
-        match mark {
-            Some(SpeechMark::Started { at_ms }) => {
-                self.events.push(LegEvent::SpeechStarted { at_ms })
-            }
-            Some(SpeechMark::Stopped { at_ms }) => {
-                self.events.push(LegEvent::SpeechStopped { at_ms })
-            }
-            None => {}
-        }
-        if self.silence.is_due(now) {
-            self.events.push(LegEvent::Silent { at_ms });
-        }
-        heard
-    }
-
-    /// Out: mixer → recorder → sender → marks. Answers where to send the packet that is complete. While
-    /// we may not send, or know no address, everything queued waits and only the clock goes on.
-    fn speak(&mut self, caller: Option<&[i16]>, at_ms: u64) -> Option<SocketAddr> {
-        let length = self.codec.samples_per_tick();
-        let destination = self
-            .far_end
-            .destination()
-            .filter(|_| self.direction.sends());
-        let Some(destination) = destination else {
-            self.sender.skip_ms(SLOT_MS as u32);
-            record(&mut self.recorder, caller, None, length);
-            return None;
-        };
-        let loopback = caller.filter(|_| self.loopback);
-        let slot = self.sender.slot();
-        let mixed = self.mixer.mix(loopback, slot);
-        let agent = match mixed {
-            MixedFrame::Audio => Some(&*slot),
-            MixedFrame::Silence => None,
-        };
-        record(&mut self.recorder, caller, agent, length);
-        let filled = self.sender.push(mixed);
-        if filled == Filled::Partly {
-            return None;
-        }
-        let events = &mut self.events;
-        self.mixer.take_marks(|_, mark| {
-            events.push(match mark {
-                Mark::Started(epoch) => LegEvent::Started { epoch, at_ms },
-                Mark::Ended { epoch, .. } => LegEvent::Drained { epoch, at_ms },
-            });
-        });
-        (filled == Filled::Complete).then_some(destination)
-    }
-
-    /// The reflex: pauses the speech bus when the caller has talked over it for long enough.
-    fn interrupt_if_armed(&mut self, at_ms: u64) {
-        let speaking = self.voice_activity.as_ref().and_then(|v| v.speaking());
-        // On hold nobody is talked over: what waits in the bus is not sent.
-        let sounding = self
-            .mixer
-            .sounding(Bus::Speech)
-            .filter(|_| self.direction.sends());
-        let talked_over = self
-            .barge_in
-            .talked_over(speaking, sounding.is_some(), at_ms);
-        if talked_over && let Some(epoch) = sounding {
-            self.mixer.pause(Bus::Speech);
-            self.events.push(LegEvent::BargeIn { epoch, at_ms });
-        }
-    }
-
-    /// Slots went by without a tick. The caller's audio of that time is still to be heard, so that
-    /// nothing said is lost and the playout delay does not grow; ours was not sent and stays queued.
-    fn pass_over(&mut self, missed: u64, now: Instant) {
-        self.missed_slots += missed;
-        self.sender
-            .skip_ms(u32::try_from(missed * SLOT_MS).unwrap_or(u32::MAX));
-        let length = self.codec.samples_per_tick();
-        let caught_up = missed.min(MOST_CAUGHT_UP);
-        let lost = usize::try_from(missed - caught_up).unwrap_or(usize::MAX);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.skip(lost.saturating_mul(length));
-        }
-        let mut caller = [0i16; LONGEST_FRAME];
-        let caller = &mut caller[..length];
-        let next_ms = self.clock.slot_ms();
-        for back in (1..=caught_up).rev() {
-            let heard = self.hear(caller, next_ms - back * SLOT_MS, now);
-            record(&mut self.recorder, heard.then_some(&*caller), None, length);
+    fn set_bridge(&mut self, end: Option<Box<BridgeEnd>>) {
+        if let Some(earlier) = std::mem::replace(&mut self.bridge, end) {
+            self.bridged += earlier.statistics();
         }
     }
 
@@ -443,16 +449,5 @@ impl Leg {
         if let Some(listener) = self.listener.take() {
             self.listener_dropped += listener.dropped();
         }
-    }
-}
-
-fn record(
-    recorder: &mut Option<RecorderTap>,
-    caller: Option<&[i16]>,
-    agent: Option<&[i16]>,
-    length: usize,
-) {
-    if let Some(recorder) = recorder {
-        recorder.record(caller, agent, length);
     }
 }

@@ -2,36 +2,32 @@
 
 use std::time::{Duration, Instant};
 
-/// Notices when no RTP comes any more; says so once each time.
+/// Notices when no RTP comes any more; says so again each time that it has gone on for as long, since whoever was told
+/// may have had a reason to wait.
 #[derive(Debug)]
 pub(crate) struct SilenceWatch {
     timeout: Option<Duration>,
+    /// When RTP came last, or its absence was told.
     last: Instant,
-    reported: bool,
 }
 
 impl SilenceWatch {
     pub(crate) fn new(timeout: Option<Duration>, now: Instant) -> Self {
-        Self {
-            timeout,
-            last: now,
-            reported: false,
-        }
+        Self { timeout, last: now }
     }
 
     pub(crate) fn heard(&mut self, at: Instant) {
-        self.last = at;
-        self.reported = false;
+        self.last = self.last.max(at);
     }
 
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         let Some(timeout) = self.timeout else {
             return false;
         };
-        if self.reported || now.saturating_duration_since(self.last) < timeout {
+        if now.saturating_duration_since(self.last) < timeout {
             return false;
         }
-        self.reported = true;
+        self.last = now;
         true
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::marks::{Mark, Marks};
-use super::ramps::{copy_loop, ramp_down, ramp_up};
+use super::ramps::{LOOP_SEAM_MS, copy_loop, ramp_down, ramp_up};
 use super::{Gain, MixedFrame};
 use crate::control::{Chunk, Epoch};
 
@@ -92,7 +92,6 @@ const MOST_ITEMS: usize = 1024;
 const READY_ITEMS: usize = 16;
 const LONGEST_FADE_MS: u32 = 400;
 const PAUSE_RAMP_MS: usize = 5;
-const LOOP_SEAM_MS: usize = 10;
 /// The fade of what a loop replaces.
 const REPLACE_FADE_MS: u32 = 10;
 

@@ -17,7 +17,6 @@
 
 mod bus_queue;
 mod ducking;
-mod limiter;
 mod marks;
 mod ramps;
 #[cfg(test)]
@@ -31,15 +30,14 @@ use self::bus_queue::BusQueue;
 pub use self::bus_queue::Flush;
 pub use self::bus_queue::Refusal;
 use self::ducking::Ducker;
-use self::limiter::Limiter;
 pub use self::marks::Mark;
+pub use self::ramps::with_loop_beneath;
 use crate::control::{Bus, Chunk, Epoch};
+use crate::frame_converter::LONGEST_FRAME;
+use crate::limiter::Limiter;
 
 /// Mixing goes in steps of this many milliseconds, whatever the packet time.
 pub const MIX_FRAME_MS: u32 = 10;
-
-/// The longest mix frame: 10 ms at 48 kHz.
-pub(crate) const LONGEST_FRAME: usize = 480;
 
 /// How much audio each bus may hold in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

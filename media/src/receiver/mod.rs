@@ -11,20 +11,24 @@
 //! passes on what comes from the far end only. Nothing here allocates once built.
 
 mod decoded;
+mod decoding;
 mod sequence;
 mod statistics;
 
-pub use statistics::{PacketError, ReceiverStatistics};
+pub use statistics::{PacketError, ReceivedStream, ReceiverStatistics};
 
 use std::time::{Duration, Instant};
 
 use rtp_rs::RtpReader;
 
-use crate::codec::{Codec, CodecError, CodecKind, Decoder, PayloadType};
+use crate::codec::{Codec, CodecError, CodecKind, PayloadType, samples_in};
 use crate::concealment::FADE_END_MS;
-use crate::jitter_buffer::{Arrival, Excess, Insertion, JitterBuffer, Next, PayloadKind};
+use crate::jitter_buffer::{
+    Arrival, Excess, Insertion, JitterBuffer, Next, PayloadKind, UNITS_PER_SECOND,
+};
 use crate::telephone_event::{DigitReceiver, EventPacket, ReceivedDigit, TelephoneEvent};
 use decoded::Decoded;
+use decoding::Decoding;
 use sequence::{InterarrivalJitter, Numbered, SequenceTracker, signed_microseconds};
 
 /// Comfort noise's static payload type (RFC 3389 section 4).
@@ -33,6 +37,8 @@ const COMFORT_NOISE: u8 = 13;
 const MAXIMUM_PACKET_BYTES: usize = 1_500;
 /// The most audio one packet may hold, in milliseconds.
 const MAXIMUM_PACKET_MS: usize = 120;
+/// The jitter buffer's units in a millisecond.
+const UNITS_PER_MS: u64 = UNITS_PER_SECOND as u64 / 1_000;
 /// A frame's mean magnitude below which 10 ms may be left out unheard (about -50 dBFS).
 const QUIET: u32 = 100;
 /// So is one this many times below the recent loudest.
@@ -84,13 +90,15 @@ pub enum FrameOrigin {
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
+    /// The codec before the last renegotiation, of which packets may be under way.
+    former: Option<Codec>,
     /// Arrivals count from the first one.
     epoch: Option<Instant>,
     sequence: SequenceTracker,
     jitter: InterarrivalJitter,
     digits: DigitReceiver,
     buffer: JitterBuffer,
-    decoder: Decoder,
+    decoding: Decoding,
     decoded: Decoded,
     /// Where what is left in `decoded` came from.
     last_origin: FrameOrigin,
@@ -113,18 +121,18 @@ impl Receiver {
             .map_or(8_000, |event| event.clock_rate_hz);
         let samples = config.codec.samples_per_tick() * (MAXIMUM_PACKET_MS / 10 + 2);
         let buffer = JitterBuffer::new(
-            kind.clock_rate_hz(),
             config.minimum_delay,
             config.maximum_delay,
             kind.bytes_to_buffer(),
         );
         Ok(Self {
+            former: None,
             epoch: None,
             sequence: SequenceTracker::default(),
             jitter: InterarrivalJitter::default(),
             digits: DigitReceiver::new(clock_rate_hz),
             buffer,
-            decoder: Decoder::new(kind)?,
+            decoding: Decoding::new(kind)?,
             decoded: Decoded::new(samples),
             last_origin: FrameOrigin::Silence,
             gap_ms: FADE_END_MS,
@@ -134,19 +142,25 @@ impl Receiver {
         })
     }
 
-    /// Takes what a renegotiation changed. Where the decoder can go on (the same codec, or the other law
-    /// of G.711) the audio does, without a seam; with another codec it begins anew. Counts and the digits
-    /// not yet taken are kept.
+    /// Takes what a renegotiation changed. At one sample rate the audio goes on, also into another codec:
+    /// packets of the old one that wait or are under way are played, and the seam is smoothed. At another rate
+    /// it begins anew, and what it was is given back, to hear what is still under way. Counts and the digits not yet
+    /// taken are kept.
     ///
     /// # Errors
     /// [`CodecError::Library`] when the codec library has no memory; nothing is changed then.
-    pub fn renegotiate(&mut self, config: ReceiverConfig) -> Result<(), CodecError> {
-        if self.decoder.switch_to(config.codec.kind) {
+    pub fn renegotiate(&mut self, config: ReceiverConfig) -> Result<Option<Self>, CodecError> {
+        let before = self.config.codec;
+        if before.sample_rate_hz() == config.codec.sample_rate_hz() {
+            self.decoding.prepare(config.codec.kind)?;
+            if before.kind != config.codec.kind {
+                self.former = Some(before);
+            }
             if let Some(event) = config.telephone_event {
                 self.digits.set_clock_rate_hz(event.clock_rate_hz);
             }
             self.config = config;
-            return Ok(());
+            return Ok(None);
         }
         let mut fresh = Self::new(config)?;
         std::mem::swap(&mut fresh.digits, &mut self.digits);
@@ -156,8 +170,7 @@ impl Receiver {
         if let Some(event) = fresh.config.telephone_event {
             fresh.digits.set_clock_rate_hz(event.clock_rate_hz);
         }
-        *self = fresh;
-        Ok(())
+        Ok(Some(std::mem::replace(self, fresh)))
     }
 
     /// Whether packets of this type belong to the call: what was agreed on, and what far ends send all the
@@ -218,6 +231,9 @@ impl Receiver {
         if number == COMFORT_NOISE {
             return Ok(Meaning::ComfortNoise);
         }
+        if let Some(former) = self.former.filter(|former| former.is_numbered(number)) {
+            return Ok(Meaning::Audio(former.kind));
+        }
         let is_sibling = |other: &CodecKind| {
             other.clock_rate_hz() == kind.clock_rate_hz()
                 && other.sample_rate_hz() == kind.sample_rate_hz()
@@ -246,7 +262,7 @@ impl Receiver {
     ) -> Result<(), PacketError> {
         let payload = rtp.payload();
         let bad = PacketError::BadPayload(payload.len());
-        let samples = self.decoder.samples_in(payload);
+        let samples = samples_in(kind, payload);
         let samples_per_ms = kind.sample_rate_hz() as usize / 1_000;
         if samples == 0
             || samples > MAXIMUM_PACKET_MS * samples_per_ms
@@ -254,20 +270,19 @@ impl Receiver {
         {
             return Err(bad);
         }
-        let units =
-            samples as u64 * u64::from(kind.clock_rate_hz()) / u64::from(kind.sample_rate_hz());
-        let duration = u32::try_from(units).map_err(|_| bad)?;
+        let duration = self.units(samples);
         let Some((sequence, new_source)) = self.number(rtp)? else {
             return Ok(());
         };
         if new_source {
             self.jitter.forget();
         }
-        self.jitter
-            .note(arrival, rtp.timestamp(), kind.clock_rate_hz());
+        let clock_rate_hz = kind.clock_rate_hz();
+        self.jitter.note(arrival, rtp.timestamp(), clock_rate_hz);
         let insertion = self.buffer.insert(Arrival {
             sequence,
             timestamp: rtp.timestamp(),
+            clock_rate_hz,
             new_source,
             arrival_us: signed_microseconds(arrival, *self.epoch.get_or_insert(arrival)),
             kind: PayloadKind::Audio(kind),
@@ -306,6 +321,7 @@ impl Receiver {
         self.buffer.insert(Arrival {
             sequence,
             timestamp: rtp.timestamp(),
+            clock_rate_hz: self.config.codec.clock_rate_hz(),
             new_source,
             arrival_us: signed_microseconds(arrival, *self.epoch.get_or_insert(arrival)),
             kind: PayloadKind::Pause,
@@ -363,39 +379,34 @@ impl Receiver {
     fn refill(&mut self, now_us: i64) -> FrameOrigin {
         let tick = self.config.codec.samples_per_tick();
         let pending = self.pending();
-        let per_sample = self.units_per_sample();
+        let per_sample = self.units(1);
         let (concealed, pause) = match self.buffer.next(now_us, pending) {
             Next::Packet {
                 kind,
                 payload,
                 skip,
             } => {
-                let switched = self.decoder.switch_to(kind);
                 let room = self.decoded.all_room();
-                match self.decoder.decode(payload, room) {
-                    Ok(samples) if switched => {
+                match self.decoding.decode(kind, payload, room) {
+                    Ok(samples) => {
                         self.decoded.added(samples, (skip / per_sample) as usize);
                         self.gap_ms = 0;
                         return FrameOrigin::Played;
                     }
                     // Its length was right and its content was not.
-                    Ok(_) | Err(_) => (10, false),
+                    Err(_) => (10, false),
                 }
             }
             Next::Missing {
                 duration,
-                next: Some((_, payload)),
+                next: Some((kind, payload)),
                 ..
             } => {
                 let samples = (duration / per_sample) as usize;
                 let room = self.decoded.room(samples);
-                if !self.decoder.recover(payload, room) {
-                    self.decoder.conceal(room);
-                }
+                self.decoding.recover(kind, payload, room);
                 self.decoded.added(samples, 0);
-                let milliseconds =
-                    u64::from(duration) * 1_000 / u64::from(self.config.codec.clock_rate_hz());
-                self.statistics.concealed_ms += milliseconds;
+                self.statistics.concealed_ms += u64::from(duration) / UNITS_PER_MS;
                 return FrameOrigin::Concealed;
             }
             Next::Missing {
@@ -404,7 +415,7 @@ impl Receiver {
             Next::Stretch if self.gap_ms < FADE_END_MS => {
                 self.statistics.stretched_ms += 10;
                 let room = self.decoded.room(tick);
-                self.decoder.conceal(room);
+                self.decoding.conceal(room);
                 self.decoded.added(tick, 0);
                 return FrameOrigin::Concealed;
             }
@@ -413,7 +424,7 @@ impl Receiver {
         let fading = self.gap_ms < FADE_END_MS;
         let room = self.decoded.room(tick);
         if fading {
-            self.decoder.conceal(room);
+            self.decoding.conceal(room);
             self.gap_ms += 10;
         } else {
             room.fill(0);
@@ -453,13 +464,15 @@ impl Receiver {
     }
 
     fn pending(&self) -> u32 {
-        u32::try_from(self.decoded.len())
-            .unwrap_or(0)
-            .saturating_mul(self.units_per_sample())
+        self.units(self.decoded.len())
     }
 
-    fn units_per_sample(&self) -> u32 {
-        self.config.codec.clock_rate_hz() / self.config.codec.sample_rate_hz()
+    /// Samples of the leg's rate in the jitter buffer's units.
+    fn units(&self, samples: usize) -> u32 {
+        let per_sample = UNITS_PER_SECOND as u32 / self.config.codec.sample_rate_hz();
+        u32::try_from(samples)
+            .unwrap_or(0)
+            .saturating_mul(per_sample)
     }
 
     /// The next digit pressed, in order; each press once, when it begins. At most 64 wait.
@@ -470,10 +483,10 @@ impl Receiver {
     /// What was counted so far.
     #[must_use]
     pub fn statistics(&self) -> ReceiverStatistics {
-        let units_per_ms = u64::from(self.config.codec.clock_rate_hz() / 1_000);
         ReceiverStatistics {
-            left_out_ms: self.statistics.left_out_ms + self.buffer.skipped() / units_per_ms,
+            left_out_ms: self.statistics.left_out_ms + self.buffer.skipped() / UNITS_PER_MS,
             lost: self.sequence.lost(),
+            loss_runs: self.sequence.loss_runs,
             duplicate: self.sequence.duplicate,
             reordered: self.sequence.reordered,
             dropped_digits: self.digits.dropped(),
@@ -481,6 +494,12 @@ impl Receiver {
             delay_target_ms: u32::try_from(self.buffer.target_us() / 1_000).unwrap_or(0),
             ..self.statistics
         }
+    }
+
+    /// The far end's stream as RTCP reports it, once there is one.
+    #[must_use]
+    pub fn stream(&self) -> Option<ReceivedStream> {
+        self.sequence.stream(self.jitter.microseconds())
     }
 
     /// Whether a valid packet was seen.

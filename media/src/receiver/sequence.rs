@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use super::statistics::ReceivedStream;
+
 /// A step forward up to this is loss, above it a restart (RFC 3550 section A.1).
 const MAXIMUM_DROPOUT: i64 = 3_000;
 /// A step back up to this is reordering, beyond it a restart.
@@ -19,10 +21,22 @@ pub(super) struct SequenceTracker {
     came: u64,
     /// After a step out of all proportion, the number that would confirm it.
     expected_after_restart: Option<u16>,
+    /// The stream's first number, and what was counted before it.
+    first_raw: u16,
+    before: Before,
     expected: u64,
     received: u64,
+    pub(super) loss_runs: u64,
     pub(super) duplicate: u64,
     pub(super) reordered: u64,
+}
+
+/// The counts of the streams before this one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    expected: u64,
+    received: u64,
+    duplicate: u64,
 }
 
 /// What a packet's number says about it.
@@ -63,6 +77,7 @@ impl SequenceTracker {
             self.highest = sequence;
             self.highest_raw = raw;
             self.expected += step.unsigned_abs();
+            self.loss_runs += u64::from(step > 1);
         } else {
             let bit = 1_u64
                 .checked_shl(step.unsigned_abs().min(64) as u32)
@@ -86,6 +101,19 @@ impl SequenceTracker {
         self.expected.saturating_sub(self.received)
     }
 
+    /// The stream's counts apart from those before it, for reports about it.
+    pub(super) fn stream(&self, jitter_us: u32) -> Option<ReceivedStream> {
+        let expected = self.expected - self.before.expected;
+        let steps = u32::try_from(expected.saturating_sub(1)).unwrap_or(u32::MAX);
+        Some(ReceivedStream {
+            ssrc: self.ssrc?,
+            highest_sequence: u32::from(self.first_raw).wrapping_add(steps),
+            expected,
+            received: self.received - self.before.received + self.duplicate - self.before.duplicate,
+            jitter_us,
+        })
+    }
+
     /// Whether `ssrc` is the stream's source, or the first.
     pub(super) fn is_source(&self, ssrc: u32) -> bool {
         self.ssrc.is_none_or(|known| known == ssrc)
@@ -93,6 +121,12 @@ impl SequenceTracker {
 
     fn restart(&mut self, raw: u16) -> Numbered {
         let first = self.received == 0;
+        self.before = Before {
+            expected: self.expected,
+            received: self.received,
+            duplicate: self.duplicate,
+        };
+        self.first_raw = raw;
         self.highest += 1;
         self.highest_raw = raw;
         self.came = 1;
@@ -191,6 +225,21 @@ mod tests {
             }
         );
         assert_eq!(tracker.lost(), 0);
+    }
+
+    #[test]
+    fn a_stream_is_reported_with_its_wrap_arounds_and_its_duplicates() {
+        let mut tracker = tracker(&[65_533, 65_534, 1, 0, 0, 3]);
+        let stream = tracker.stream(9).unwrap();
+        let reported = (stream.ssrc, stream.highest_sequence, stream.jitter_us);
+        assert_eq!(reported, (1, 0x0001_0003, 9));
+        assert_eq!((stream.expected, stream.received), (7, 6));
+        assert_eq!(tracker.loss_runs, 2);
+        tracker.note(2, 40);
+        tracker.note(2, 42);
+        let stream = tracker.stream(9).unwrap();
+        assert_eq!((stream.ssrc, stream.highest_sequence), (2, 42));
+        assert_eq!((stream.expected, stream.received), (3, 2));
     }
 
     #[test]

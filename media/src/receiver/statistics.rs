@@ -26,6 +26,8 @@ pub struct ReceiverStatistics {
     pub received: u64,
     /// Packets that never came, by sequence number.
     pub lost: u64,
+    /// How many runs those packets form.
+    pub loss_runs: u64,
     /// Packets that came after their turn.
     pub late: u64,
     /// Packets that came twice.
@@ -48,4 +50,20 @@ pub struct ReceiverStatistics {
     pub delay_target_ms: u32,
     /// When the last valid packet arrived.
     pub last_packet: Option<Instant>,
+}
+
+/// The far end's stream by its numbering, as RTCP reports it (RFC 3550 section A.3). A change of SSRC, or a numbering
+/// that begins anew, begins these counts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedStream {
+    /// Whose it is.
+    pub ssrc: u32,
+    /// The highest sequence number that came, with the count of its wrap-arounds above it.
+    pub highest_sequence: u32,
+    /// Packets that should have come, by their numbers.
+    pub expected: u64,
+    /// Packets that came, late ones and duplicates included.
+    pub received: u64,
+    /// Interarrival jitter, in microseconds.
+    pub jitter_us: u32,
 }

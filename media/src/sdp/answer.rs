@@ -2,10 +2,12 @@
 
 use sdp_types::Media;
 
-use super::formats::{self, Format};
+use super::crypto;
+use super::formats::{self, Format, Protection};
 use super::writing::{self, AudioSection};
-use super::{LocalMedia, Negotiated, SessionDescription, Unacceptable};
+use super::{LocalMedia, Negotiated, RtcpPath, SessionDescription, Unacceptable};
 use crate::codec::{Codec, CodecKind, PayloadType};
+use crate::srtp::{MasterKey, SrtpKeys};
 use crate::telephone_event::TelephoneEvent;
 
 /// Answers `offer`: one codec, the first of ours that they offer, with their payload type numbers;
@@ -39,12 +41,15 @@ pub fn answer(offer: &SessionDescription, local: &LocalMedia) -> Result<Negotiat
     accepted.extend(audio.telephone_event.map(|(payload_type, clock_rate_hz)| {
         (payload_type, Format::TelephoneEvent { clock_rate_hz })
     }));
+    let rtcp = formats::rtcp_path(audio.media);
     let ours = AudioSection {
         local,
+        rtcp_mux: rtcp == RtcpPath::Multiplexed,
         protocol: &audio.media.proto,
         formats: &accepted,
         ptime_ms: codec.ptime_ms,
         direction,
+        crypto: audio.srtp.iter().map(|(line, _)| line).cloned().collect(),
     };
     let media = session
         .medias
@@ -62,13 +67,20 @@ pub fn answer(offer: &SessionDescription, local: &LocalMedia) -> Result<Negotiat
         codec,
         telephone_event,
         remote,
+        rtcp,
         direction,
+        srtp: audio.srtp.map(|(line, theirs)| SrtpKeys {
+            ours: line.key,
+            theirs,
+        }),
         body,
     })
 }
 
 struct ChosenAudio<'a> {
     media: &'a Media,
+    /// Our line and their key, where it is protected.
+    srtp: Option<(crypto::Line, MasterKey)>,
     kind: CodecKind,
     payload_type: PayloadType,
     telephone_event: Option<(PayloadType, u32)>,
@@ -92,9 +104,16 @@ fn choose_audio<'a>(
 }
 
 fn meet<'a>(media: &'a Media, local: &LocalMedia) -> Result<ChosenAudio<'a>, Unacceptable> {
-    if !formats::is_plain_rtp(media) {
-        return Err(Unacceptable::Transport);
-    }
+    let srtp = match (formats::protection(media), &local.srtp) {
+        (Some(Protection::None), Some(srtp)) if srtp.required => {
+            return Err(Unacceptable::InTheClear);
+        }
+        (Some(Protection::None), _) => None,
+        (Some(Protection::Srtp), Some(srtp)) => {
+            Some(srtp.choose(media).ok_or(Unacceptable::Transport)?)
+        }
+        (Some(Protection::Srtp), None) | (None, _) => return Err(Unacceptable::Transport),
+    };
     let offered = formats::formats(media);
     let (payload_type, kind) = local
         .codecs
@@ -106,13 +125,14 @@ fn meet<'a>(media: &'a Media, local: &LocalMedia) -> Result<ChosenAudio<'a>, Una
                 .map(|(payload_type, _)| (*payload_type, *wanted))
         })
         .ok_or(Unacceptable::MediaFormat)?;
-    let telephone_event = if local.telephone_event {
+    let telephone_event = if local.telephone_event.is_some() {
         formats::telephone_event_beside(kind, &offered)
     } else {
         None
     };
     Ok(ChosenAudio {
         media,
+        srtp,
         kind,
         payload_type,
         telephone_event,

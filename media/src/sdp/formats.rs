@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::{Attribute, Connection, Media, Session};
 
-use super::{Direction, LocalMedia, Unacceptable};
+use super::{Direction, LocalMedia, RtcpPath, Unacceptable};
 use crate::codec::{CodecKind, OpusSettings, PayloadType};
 
 /// What a payload type stands for, as far as we care.
@@ -96,11 +96,27 @@ pub(super) fn telephone_event_beside(
         .or_else(|| events.clone().next())
 }
 
-/// Plain RTP, with or without the feedback profile, whose feedback is optional.
-pub(super) fn is_plain_rtp(media: &Media) -> bool {
-    ["RTP/AVP", "RTP/AVPF"]
-        .iter()
-        .any(|profile| media.proto.eq_ignore_ascii_case(profile))
+/// Whether RTP is in the clear or protected, each with or without the feedback profile, whose feedback is optional.
+/// `None` for another transport.
+pub(super) fn protection(media: &Media) -> Option<Protection> {
+    let is = |names: [&str; 2]| {
+        let mut names = names.iter();
+        names.any(|name| media.proto.eq_ignore_ascii_case(name))
+    };
+    if is(["RTP/AVP", "RTP/AVPF"]) {
+        Some(Protection::None)
+    } else if is(["RTP/SAVP", "RTP/SAVPF"]) {
+        Some(Protection::Srtp)
+    } else {
+        None
+    }
+}
+
+/// See [`protection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    None,
+    Srtp,
 }
 
 pub(super) fn is_audio(media: &Media) -> bool {
@@ -135,6 +151,23 @@ pub(super) fn remote(
         return Err(Unacceptable::NetworkProtocol);
     }
     Ok(Some(SocketAddr::new(address, media.port)))
+}
+
+/// Where whoever wrote `media` has its RTCP.
+pub(super) fn rtcp_path(media: &Media) -> RtcpPath {
+    let is_multiplexed = |attribute: &Attribute| {
+        let name = attribute.attribute.trim();
+        name.eq_ignore_ascii_case("rtcp-mux")
+    };
+    if media.attributes.iter().any(is_multiplexed) {
+        return RtcpPath::Multiplexed;
+    }
+    let stated = values(&media.attributes, "rtcp")
+        .find_map(|value| value.split_ascii_whitespace().next()?.parse().ok())
+        .filter(|port| *port != 0);
+    RtcpPath::Apart {
+        port: stated.unwrap_or(media.port.saturating_add(1)),
+    }
 }
 
 /// The direction `media` states, or its session, or the default.
@@ -191,8 +224,9 @@ pub(super) fn ptime_ms(media: &Media, codec: CodecKind, wish_ms: u8) -> u8 {
     codec.permitted_ptime_ms(capped)
 }
 
-/// How to encode Opus for whoever wrote `media` (RFC 7587 section 6.1): no more bits than it wants, and
-/// copies of earlier packets only if it can use them.
+/// How to encode Opus for whoever wrote `media` (RFC 7587 section 6.1): no more bits and no wider a band than
+/// it wants, copies of earlier packets only if it can use them, and silence unsent if it says so. Whether it
+/// would take stereo does not matter: we send mono.
 pub(super) fn opus_settings(media: &Media, payload_type: PayloadType) -> OpusSettings {
     let wished = OpusSettings::default();
     let stated = values(&media.attributes, "fmtp").find_map(|value| {
@@ -213,6 +247,12 @@ pub(super) fn opus_settings(media: &Media, payload_type: PayloadType) -> OpusSet
             wished.bitrate.min(most.max(6_000))
         }),
         fec: wished.fec && parameter("useinbandfec") == Some("1"),
+        dtx: parameter("usedtx") == Some("1"),
+        playback_rate_hz: parameter("maxplaybackrate")
+            .and_then(|value| value.parse().ok())
+            .map_or(wished.playback_rate_hz, |rate: u32| {
+                rate.clamp(8_000, 48_000)
+            }),
         ..wished
     }
 }

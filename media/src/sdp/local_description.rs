@@ -54,6 +54,7 @@ impl LocalDescription {
         }
         self.sent = Some(negotiated.body.clone());
         self.shape = shape_of(&negotiated.body);
+        self.keep_protection(&negotiated);
         Ok(negotiated)
     }
 
@@ -95,7 +96,16 @@ impl LocalDescription {
         offer: &Offer,
         answer: &SessionDescription,
     ) -> Result<Negotiated, Unacceptable> {
-        accept_answer(offer, answer)
+        let negotiated = accept_answer(offer, answer)?;
+        self.keep_protection(&negotiated);
+        Ok(negotiated)
+    }
+
+    /// Later offers of ours are protected where the audio is.
+    fn keep_protection(&mut self, negotiated: &Negotiated) {
+        if let Some(srtp) = &mut self.local.srtp {
+            srtp.offered = srtp.required || negotiated.srtp.is_some();
+        }
     }
 
     fn is_change(&self, body: &[u8]) -> bool {

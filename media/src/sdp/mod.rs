@@ -12,6 +12,7 @@
 //! name.
 
 mod answer;
+mod crypto;
 mod formats;
 mod local_description;
 mod multipart;
@@ -22,11 +23,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 pub use answer::answer;
+pub use crypto::{LocalSrtp, RANDOM_BYTES};
 pub use local_description::LocalDescription;
 pub use multipart::find as find_in_body;
 pub use offer::{Offer, accept_answer, offer};
 
 use crate::codec::{Codec, CodecKind};
+use crate::srtp::SrtpKeys;
 use crate::telephone_event::TelephoneEvent;
 
 /// The longest description taken, in bytes. Real ones, browsers' included, stay below 10,000.
@@ -102,16 +105,28 @@ pub struct LocalMedia {
     pub port: u16,
     /// Codecs in our order of preference, which decides.
     pub codecs: Vec<CodecKind>,
-    /// Whether digits by RFC 4733 are wanted.
-    pub telephone_event: bool,
+    /// Digits by RFC 4733, with which clock rates; `None` wants none.
+    pub telephone_event: Option<TelephoneEventRates>,
     /// The packet time we send and ask for unless the far end names one, in milliseconds (10 to 60).
     pub ptime_ms: u8,
+    /// SRTP by keys in the description; `None` speaks in the clear alone.
+    pub srtp: Option<LocalSrtp>,
     /// What we want to do: [`Direction::SendReceive`] unless we hold the far end.
     pub direction: Direction,
     /// The `o=` line's session identifier.
     pub session_id: u64,
     /// The `o=` line's first version.
     pub session_version: u64,
+}
+
+/// Which clock rates an offer lists telephone-event with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TelephoneEventRates {
+    /// That of each codec offered (RFC 4733 section 2.1 wants digits on the audio's clock).
+    #[default]
+    EachClock,
+    /// Only that of the first codec: some far ends answer two rates wrongly.
+    FirstCodec,
 }
 
 /// Which way media flows, seen from whoever states it (RFC 8866 section 6.7).
@@ -186,10 +201,27 @@ pub struct Negotiated {
     pub telephone_event: Option<TelephoneEvent>,
     /// Where the far end says it receives; `None` while it holds us by `c=0.0.0.0`.
     pub remote: Option<SocketAddr>,
+    /// Where RTCP comes from and goes to.
+    pub rtcp: RtcpPath,
     /// Which way media flows, seen from us.
     pub direction: Direction,
+    /// The keys of both directions, where audio is protected.
+    pub srtp: Option<SrtpKeys>,
     /// Our answer to send; empty when the answer was theirs.
     pub body: Vec<u8>,
+}
+
+/// How RTCP travels beside RTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcpPath {
+    /// On RTP's ports, both ways (`a=rtcp-mux`, RFC 5761).
+    Multiplexed,
+    /// On ports of its own.
+    Apart {
+        /// The far end's: what `a=rtcp` says (RFC 3605), or else the one above RTP's. Another address that
+        /// `a=rtcp` may name is not used: it is the media's address that proves itself.
+        port: u16,
+    },
 }
 
 /// Why an offer or an answer cannot be met: a 488 with this `Warning` (RFC 3261 section 20.43).
@@ -201,9 +233,13 @@ pub enum Unacceptable {
     /// No address we can send to: none stated, or a name.
     #[error("Incompatible network address formats")]
     AddressFormat,
-    /// Audio is offered over another transport only (such as `RTP/SAVP`).
+    /// Audio is offered over another transport only (such as `RTP/SAVP` where we have no SRTP), or with keys of no suite
+    /// of ours.
     #[error("Incompatible transport protocol")]
     Transport,
+    /// Audio is offered, or was answered, in the clear, where we want it protected.
+    #[error("Audio in the clear is refused")]
+    InTheClear,
     /// No audio is offered, or its port is 0.
     #[error("Media type not available")]
     MediaType,
@@ -222,7 +258,7 @@ impl Unacceptable {
         match self {
             Self::NetworkProtocol => 300,
             Self::AddressFormat => 301,
-            Self::Transport => 302,
+            Self::Transport | Self::InTheClear => 302,
             Self::MediaType => 304,
             Self::MediaFormat => 305,
             Self::Multicast => 330,

@@ -2,10 +2,13 @@
 
 use sdp_types::Media;
 
-use super::formats::{self, Format};
+use super::formats::{self, Format, Protection};
 use super::writing::{self, AudioSection};
-use super::{LocalMedia, Negotiated, SessionDescription, Unacceptable};
+use super::{
+    LocalMedia, LocalSrtp, Negotiated, SessionDescription, TelephoneEventRates, Unacceptable,
+};
 use crate::codec::{Codec, PayloadType};
+use crate::srtp::SrtpKeys;
 use crate::telephone_event::TelephoneEvent;
 
 /// An offer of ours, kept until it is answered.
@@ -37,12 +40,15 @@ pub(super) struct Shape {
 
 pub(super) fn offer_with(local: &LocalMedia, shape: &Shape) -> Offer {
     let formats = numbered_formats(local, &shape.numbers);
+    let srtp = local.srtp.as_ref().filter(|srtp| srtp.offered);
     let section = AudioSection {
         local,
-        protocol: "RTP/AVP",
+        protocol: srtp.map_or("RTP/AVP", |_| "RTP/SAVP"),
+        rtcp_mux: true,
         formats: &formats,
         ptime_ms: local.ptime_ms,
         direction: local.direction,
+        crypto: srtp.map(LocalSrtp::offer).unwrap_or_default(),
     };
     let mut media: Vec<Media> = shape.media.iter().map(writing::refused).collect();
     let audio_index = shape.audio_index.min(media.len());
@@ -67,20 +73,17 @@ fn numbered_formats(
 ) -> Vec<(PayloadType, Format)> {
     let mut wanted: Vec<(Format, u8)> = Vec::new();
     for kind in &local.codecs {
-        wanted.push((
-            Format::Audio(*kind),
-            kind.static_payload_type().map_or(111, |p| p.get()),
-        ));
+        wanted.push((Format::Audio(*kind), kind.customary_payload_type().get()));
     }
-    if local.telephone_event {
-        for (clock_rate_hz, customary) in [(8_000, 101), (48_000, 110)] {
-            if local
-                .codecs
-                .iter()
-                .any(|kind| kind.clock_rate_hz() == clock_rate_hz)
-            {
-                wanted.push((Format::TelephoneEvent { clock_rate_hz }, customary));
-            }
+    let with_digits = match local.telephone_event {
+        None => &[],
+        Some(TelephoneEventRates::EachClock) => local.codecs.as_slice(),
+        Some(TelephoneEventRates::FirstCodec) => &local.codecs[..local.codecs.len().min(1)],
+    };
+    for (clock_rate_hz, customary) in [(8_000, 101), (48_000, 110), (16_000, 109)] {
+        let mut clocks = with_digits.iter().map(|kind| kind.clock_rate_hz());
+        if clocks.any(|clock| clock == clock_rate_hz) {
+            wanted.push((Format::TelephoneEvent { clock_rate_hz }, customary));
         }
     }
     let mut formats: Vec<(PayloadType, Format)> = Vec::new();
@@ -122,9 +125,7 @@ pub fn accept_answer(
     if !formats::is_audio(media) || media.port == 0 {
         return Err(Unacceptable::MediaType);
     }
-    if !formats::is_plain_rtp(media) {
-        return Err(Unacceptable::Transport);
-    }
+    let srtp = settle(offer, media)?;
     let answered = answered_formats(media, offer);
     let (payload_type_send, kind, payload_type_receive) = answered
         .iter()
@@ -133,7 +134,7 @@ pub fn accept_answer(
             Format::TelephoneEvent { .. } => None,
         })
         .ok_or(Unacceptable::MediaFormat)?;
-    let telephone_event = if offer.local.telephone_event {
+    let telephone_event = if offer.local.telephone_event.is_some() {
         formats::telephone_event_beside(kind, &answered).map(
             |(payload_type_send, clock_rate_hz)| TelephoneEvent {
                 payload_type_send,
@@ -158,9 +159,26 @@ pub fn accept_answer(
         },
         telephone_event,
         remote,
+        rtcp: formats::rtcp_path(media),
         direction: formats::our_direction(theirs, remote, offer.local.direction),
+        srtp,
         body: Vec::new(),
     })
+}
+
+/// Audio is answered as it was offered, protected or in the clear: what comes back in the clear after an offer of SRTP
+/// may be the work of somebody in between.
+fn settle(offer: &Offer, answer: &Media) -> Result<Option<SrtpKeys>, Unacceptable> {
+    let offered = offer.local.srtp.as_ref().filter(|srtp| srtp.offered);
+    match (formats::protection(answer), offered) {
+        (Some(Protection::None), None) => Ok(None),
+        (Some(Protection::None), Some(_)) => Err(Unacceptable::InTheClear),
+        (Some(Protection::Srtp), Some(srtp)) => {
+            let (ours, theirs) = srtp.settle(answer).ok_or(Unacceptable::Transport)?;
+            Ok(Some(SrtpKeys { ours, theirs }))
+        }
+        (Some(Protection::Srtp), None) | (None, _) => Err(Unacceptable::Transport),
+    }
 }
 
 /// The answer's formats; a dynamic number without its `rtpmap` keeps the meaning we offered it with.

@@ -9,8 +9,9 @@ fn local() -> LocalMedia {
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
         port: 10_000,
         codecs: vec![CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma],
-        telephone_event: true,
+        telephone_event: Some(TelephoneEventRates::EachClock),
         ptime_ms: 20,
+        srtp: None,
         direction: Direction::SendReceive,
         session_id: 4_711,
         session_version: 1,
@@ -149,7 +150,7 @@ fn digits_take_the_codecs_clock_where_offered_and_another_where_not() {
 fn digits_are_left_out_when_not_wanted_or_not_offered() {
     assert_eq!(answered(&["m=audio 40000 RTP/AVP 0"]).telephone_event, None);
     let local = LocalMedia {
-        telephone_event: false,
+        telephone_event: None,
         ..local()
     };
     let offer = description(&[
@@ -259,6 +260,13 @@ fn wound_21_packet_times_are_honoured_and_capped() {
     assert_eq!(ptime("0", &["a=ptime:soon"]), 20);
     assert_eq!(ptime("96", &["a=ptime:30"]), 20);
     assert_eq!(ptime("96", &["a=ptime:60"]), 60);
+    for ms in [10, 20, 30, 40, 50, 60] {
+        let line = format!("a=ptime:{ms}");
+        assert_eq!(ptime("0", &[&line]), ms);
+        let line = format!("a=maxptime:{ms}");
+        assert_eq!(ptime("0", &[&line]), ms.min(20));
+        assert_eq!(ptime("0", &["a=ptime:60", &line]), ms);
+    }
     assert!(
         text(&answered(&["m=audio 1 RTP/AVP 0", "a=ptime:30"]).body).contains("a=ptime:30\r\n")
     );
@@ -384,7 +392,7 @@ fn control_connections_and_unknown_attributes_are_ignored_politely() {
         "a=x-whatever",
     ]);
     assert_eq!(negotiated.codec.kind, CodecKind::Pcmu);
-    assert!(!text(&negotiated.body).contains("rtcp"));
+    assert!(!text(&negotiated.body).contains("rtcp:"));
 }
 
 #[test]
@@ -406,6 +414,70 @@ fn opus_is_encoded_as_the_far_end_wants_it() {
     );
     assert_eq!(opus("maxaveragebitrate=0").bitrate, 6_000);
     assert_eq!(opus("maxaveragebitrate=510000").bitrate, 28_000);
+    assert!(!opus("usedtx=0").dtx && opus("usedtx=1").dtx);
+    assert_eq!(opus("maxplaybackrate=8000").playback_rate_hz, 8_000);
+    assert_eq!(opus("stereo=1;maxplaybackrate=1").playback_rate_hz, 8_000);
+    assert_eq!(opus("maxplaybackrate=much").playback_rate_hz, 48_000);
+}
+
+#[test]
+fn g722_is_known_by_its_number_and_by_its_name_with_the_odd_clock() {
+    let local = LocalMedia {
+        codecs: vec![CodecKind::G722, CodecKind::Pcmu],
+        ..local()
+    };
+    let answered = |lines: &[&str]| answer(&description(lines), &local).unwrap();
+    for lines in [
+        &["m=audio 40000 RTP/AVP 0 9"][..],
+        &["m=audio 40000 RTP/AVP 0 9", "a=rtpmap:9 G722/8000"],
+        &["m=audio 40000 RTP/AVP 0 97", "a=rtpmap:97 g722/8000/1"],
+    ] {
+        let negotiated = answered(lines);
+        assert_eq!(negotiated.codec.kind, CodecKind::G722, "{lines:?}");
+        assert_eq!(negotiated.codec.timestamp_step(), 160);
+        assert_eq!(negotiated.codec.samples_per_frame(), 320);
+        assert!(text(&negotiated.body).contains(" G722/8000\r\n"));
+    }
+    // A clock that tells the truth is another format.
+    let honest = ["m=audio 40000 RTP/AVP 0 97", "a=rtpmap:97 G722/16000"];
+    assert_eq!(answered(&honest).codec.kind, CodecKind::Pcmu);
+    let ours = offer(&local);
+    assert!(text(&ours.body).contains("m=audio 10000 RTP/AVP 9 0 101\r\n"));
+    assert!(text(&ours.body).contains("a=rtpmap:9 G722/8000\r\n"));
+}
+
+#[test]
+fn l16_is_mapped_at_either_rate_and_never_by_its_static_numbers() {
+    let local = LocalMedia {
+        codecs: vec![CodecKind::L16Wideband, CodecKind::L16Narrowband],
+        ..local()
+    };
+    let answered = |lines: &[&str]| answer(&description(lines), &local);
+    let wide = [
+        "m=audio 4 RTP/AVP 96 97",
+        "a=rtpmap:96 L16/8000",
+        "a=rtpmap:97 L16/16000/1",
+    ];
+    let codec = answered(&wide).unwrap().codec;
+    assert_eq!(
+        (codec.kind, codec.timestamp_step()),
+        (CodecKind::L16Wideband, 320)
+    );
+    let narrow = answered(&wide[..2]).unwrap().codec;
+    assert_eq!(narrow.kind, CodecKind::L16Narrowband);
+    for other in ["L16/44100", "L16/16000/2"] {
+        let rtpmap = format!("a=rtpmap:96 {other}");
+        assert!(
+            answered(&["m=audio 4 RTP/AVP 96 10 11", &rtpmap]).is_err(),
+            "{other}"
+        );
+    }
+    let body = text(&offer(&local).body);
+    assert!(
+        body.contains("m=audio 10000 RTP/AVP 112 113 109 101\r\n")
+            || body.contains("m=audio 10000 RTP/AVP 112 113 101 109\r\n"),
+        "{body}"
+    );
 }
 
 #[test]
@@ -499,6 +571,32 @@ fn wound_29_the_version_rises_only_with_a_change() {
     let refused = description(&["m=audio 40000 RTP/AVP 18"]);
     assert!(ours.answer(&refused).is_err());
     assert_eq!(version(&ours.answer(&offer).unwrap().body), 3);
+}
+
+/// Zoiper and MicroSIP answer two rates as if they were one.
+#[test]
+fn wound_23_digits_are_offered_with_the_first_codecs_clock_alone_where_so_wanted() {
+    let lines = |telephone_event| {
+        let offer = offer(&LocalMedia {
+            telephone_event,
+            ..local()
+        });
+        let body = text(&offer.body);
+        let lines = body.lines().filter(|line| line.contains("telephone-event"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(Some(TelephoneEventRates::EachClock)),
+        [
+            "a=rtpmap:101 telephone-event/8000",
+            "a=rtpmap:110 telephone-event/48000"
+        ]
+    );
+    assert_eq!(
+        lines(Some(TelephoneEventRates::FirstCodec)),
+        ["a=rtpmap:110 telephone-event/48000"]
+    );
+    assert_eq!(lines(None), Vec::<String>::new());
 }
 
 #[test]
@@ -643,6 +741,51 @@ fn offers_of_real_clients_are_answered() {
     }
 }
 
+#[test]
+fn rtcp_shares_a_port_where_both_say_so() {
+    let shared = answered(&["m=audio 40000 RTP/AVP 0", "a=rtcp-mux", "a=rtcp:40001"]);
+    assert_eq!(shared.rtcp, RtcpPath::Multiplexed);
+    assert!(text(&shared.body).ends_with("a=sendrecv\r\na=rtcp-mux\r\n"));
+    let apart = answered(&["m=audio 40000 RTP/AVP 0"]);
+    assert_eq!(apart.rtcp, RtcpPath::Apart { port: 40_001 });
+    assert!(!text(&apart.body).contains("rtcp"));
+    // Another section's wish is not ours.
+    let other = answered(&[
+        "m=audio 40000 RTP/AVP 0",
+        "m=video 1 RTP/AVP 99",
+        "a=rtcp-mux",
+    ]);
+    assert_eq!(other.rtcp, RtcpPath::Apart { port: 40_001 });
+}
+
+#[test]
+fn a_port_for_rtcp_that_is_named_is_used() {
+    for (line, port) in [
+        ("a=rtcp:53020", 53_020),
+        ("a=rtcp:53020 IN IP4 198.51.100.99", 53_020),
+        ("a=rtcp:0", 40_001),
+        ("a=rtcp:many", 40_001),
+        ("a=rtcp", 40_001),
+    ] {
+        let negotiated = answered(&["m=audio 40000 RTP/AVP 0", line]);
+        assert_eq!(negotiated.rtcp, RtcpPath::Apart { port }, "{line}");
+    }
+    let last = answered(&["m=audio 65535 RTP/AVP 0"]);
+    assert_eq!(last.rtcp, RtcpPath::Apart { port: 65_535 });
+}
+
+#[test]
+fn we_offer_to_share_a_port_and_take_an_answer_that_does_not() {
+    let ours = offer(&local());
+    assert!(text(&ours.body).contains("a=rtcp-mux\r\n"));
+    let with = |line| {
+        let answer = description(&["m=audio 40000 RTP/AVP 0", line]);
+        accept_answer(&ours, &answer).unwrap().rtcp
+    };
+    assert_eq!(with("a=rtcp-mux"), RtcpPath::Multiplexed);
+    assert_eq!(with("a=sendrecv"), RtcpPath::Apart { port: 40_001 });
+}
+
 /// Lines of real descriptions, to be shuffled and bent.
 const LINES: &[&str] = &[
     "v=0",
@@ -664,6 +807,8 @@ const LINES: &[&str] = &[
     "a=maxptime:99999999999",
     "a=sendonly",
     "a=inactive",
+    "a=rtcp-mux",
+    "a=rtcp:40001 IN IP4 198.51.100.7",
     "b=AS:64",
 ];
 
@@ -707,7 +852,7 @@ proptest! {
         if reversed {
             codecs.reverse();
         }
-        let offer = offer(&LocalMedia { codecs, telephone_event, ..local() });
+        let offer = offer(&LocalMedia { codecs, telephone_event: telephone_event.then_some(TelephoneEventRates::EachClock), ..local() });
         let negotiated = answer(&parse(&offer.body).unwrap(), &local()).unwrap();
         let accepted = accept_answer(&offer, &parse(&negotiated.body).unwrap()).unwrap();
         prop_assert_eq!(accepted.codec, negotiated.codec);
@@ -723,4 +868,76 @@ proptest! {
         let _ = find_in_body(&content_type, body.as_bytes());
         let _ = find_in_body("multipart/mixed;boundary=\"a\"", body.as_bytes());
     }
+}
+
+fn protected(seed: u8, required: bool, offered: bool) -> LocalMedia {
+    let random = std::array::from_fn(|line| [seed ^ line as u8; RANDOM_BYTES]);
+    LocalMedia {
+        srtp: Some(LocalSrtp::new(required, offered, &random)),
+        codecs: vec![CodecKind::Pcmu],
+        ..local()
+    }
+}
+
+#[test]
+fn wound_52_two_sides_agree_on_keys_over_savp_and_stay_with_them() {
+    let mut caller = LocalDescription::new(protected(1, false, true));
+    let mut callee = LocalDescription::new(protected(2, false, false));
+    let offer = caller.offer();
+    assert!(text(&offer.body).contains("m=audio 10000 RTP/SAVP 0 101\r\n"));
+    assert_eq!(text(&offer.body).matches("a=crypto:").count(), 4);
+    let answered = callee.answer(&parse(&offer.body).unwrap()).unwrap();
+    assert_eq!(
+        text(&answered.body)
+            .matches("a=crypto:1 AES_CM_128_HMAC_SHA1_80 ")
+            .count(),
+        1
+    );
+    let settled = caller
+        .accept_answer(&offer, &parse(&answered.body).unwrap())
+        .unwrap();
+    let (ours, theirs) = (
+        settled.srtp.clone().unwrap(),
+        answered.srtp.clone().unwrap(),
+    );
+    assert_eq!((&ours.ours, &ours.theirs), (&theirs.theirs, &theirs.ours));
+
+    // Whoever offers next offers the same keys, and an unchanged description keeps its version.
+    let again = callee.offer();
+    assert!(text(&again.body).contains("RTP/SAVP"));
+    let answered = caller.answer(&parse(&again.body).unwrap()).unwrap();
+    let settled = callee
+        .accept_answer(&again, &parse(&answered.body).unwrap())
+        .unwrap();
+    assert_eq!(settled.srtp.unwrap(), theirs);
+}
+
+#[test]
+fn what_has_to_be_protected_is_refused_in_the_clear_both_ways() {
+    let required = protected(1, true, true);
+    let refused = |lines: &[&str]| answer(&description(lines), &required).unwrap_err();
+    assert_eq!(refused(&["m=audio 4 RTP/AVP 0"]), Unacceptable::InTheClear);
+    assert_eq!(refused(&["m=audio 4 RTP/SAVP 0"]), Unacceptable::Transport);
+    assert_eq!(Unacceptable::InTheClear.warning_code(), 302);
+
+    // Optional or not: what was offered protected is not answered in the clear.
+    for local in [required, protected(1, false, true)] {
+        let refused =
+            accept_answer(&offer(&local), &description(&["m=audio 4 RTP/AVP 0"])).unwrap_err();
+        assert_eq!(refused, Unacceptable::InTheClear);
+    }
+}
+
+#[test]
+fn where_srtp_may_be_the_offerer_chooses() {
+    let optional = protected(1, false, false);
+    assert!(text(&offer(&optional).body).contains("RTP/AVP"));
+    assert!(!text(&offer(&optional).body).contains("crypto"));
+    let plain = answer(&description(&["m=audio 4 RTP/AVP 0"]), &optional).unwrap();
+    assert_eq!(plain.srtp, None);
+    let key = format!("a=crypto:7 AEAD_AES_128_GCM inline:{}", "A".repeat(38));
+    let lines = ["m=audio 4 RTP/SAVPF 0", &key];
+    let protected = answer(&description(&lines), &optional).unwrap();
+    assert!(protected.srtp.is_some());
+    assert!(text(&protected.body).contains("a=crypto:7 AEAD_AES_128_GCM inline:"));
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
+use super::crypto;
 use super::formats::Format;
 use super::{Direction, LocalMedia};
 use crate::codec::PayloadType;
@@ -11,10 +12,14 @@ use crate::codec::PayloadType;
 /// Our audio section.
 pub(super) struct AudioSection<'a> {
     pub(super) local: &'a LocalMedia,
+    /// Whether RTCP may come on RTP's port; else it comes on the one above, which goes without saying.
+    pub(super) rtcp_mux: bool,
     pub(super) protocol: &'a str,
     pub(super) formats: &'a [(PayloadType, Format)],
     pub(super) ptime_ms: u8,
     pub(super) direction: Direction,
+    /// Keys for SRTP.
+    pub(super) crypto: Vec<crypto::Line>,
 }
 
 impl AudioSection<'_> {
@@ -43,8 +48,12 @@ impl AudioSection<'_> {
                 }
             }
         }
+        attributes.extend(self.crypto.iter().map(crypto::Line::attribute));
         attributes.push(Attribute::with_value("ptime", self.ptime_ms));
         attributes.push(Attribute::new(self.direction.name()));
+        if self.rtcp_mux {
+            attributes.push(Attribute::new("rtcp-mux"));
+        }
         Media {
             attributes,
             ..section("audio", self.local.port, self.protocol, &list)

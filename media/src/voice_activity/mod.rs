@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! frame (10 ms) ─ energy gate ─┬─ shut: not voiced
+//!                              ├─ our own voice, by the echo guard: not voiced
 //!                              ├─ hang-over: as before
 //!                              └─ loud ─┬─ sure speech, still as loud: as before
 //!                                       └─ to 16 kHz, usual level ─ white floor ─ earshot (16 ms) ─ score
@@ -31,6 +32,7 @@ use self::energy_gate::{EnergyGate, Gate};
 pub use self::speech_marks::{Speaking, SpeechMark};
 use self::speech_marks::{SpeechMarks, Verdict};
 use self::wideband::{WIDE_FRAME, Wideband};
+use crate::echo_guard::EchoGuard;
 
 /// The detector of one leg.
 pub struct VoiceActivity {
@@ -49,8 +51,13 @@ pub struct VoiceActivity {
     unasked: u32,
     marks: SpeechMarks,
     detector_frames: u64,
+    echo_guard: Option<Box<EchoGuard>>,
+    heard_echo: bool,
+    /// Where the last frame ended that was loud. The gate stays open for a while behind it, which is nobody's voice.
+    last_loud_ms: u64,
 }
 
+const FRAME_MS: u64 = 10;
 const DETECTOR_FRAME: usize = 256;
 /// A score at which a frame becomes voiced, and the one below which it no longer is.
 const VOICED_FROM: f32 = 0.5;
@@ -82,14 +89,49 @@ impl VoiceActivity {
             unasked: 0,
             marks: SpeechMarks::default(),
             detector_frames: 0,
+            echo_guard: None,
+            heard_echo: false,
+            last_loud_ms: 0,
         })
+    }
+
+    /// Keeps our own voice, where it comes back, from being taken for the caller's, from now on; the guard is told
+    /// what is sent by [`Self::sent`]. Allocates the first time.
+    pub fn guard_against_echo(&mut self, sample_rate_hz: u32) {
+        if self.echo_guard.is_none() {
+            self.echo_guard = EchoGuard::new(sample_rate_hz).map(Box::new);
+        }
+    }
+
+    /// Takes the frame of 10 ms that is sent after the last that was heard; not to be called for silence.
+    pub fn sent(&mut self, frame: &[i16]) {
+        if let Some(guard) = &mut self.echo_guard {
+            guard.sent(frame);
+        }
+    }
+
+    /// Whether the frame that was heard last was our own voice and nothing else.
+    #[must_use]
+    pub fn heard_echo(&self) -> bool {
+        self.heard_echo
     }
 
     /// Hears the caller's frame that begins at `at_ms` of media time, `None` when nothing was
     /// received; answers when speech began or ended.
     pub fn hear(&mut self, frame: Option<&[i16]>, at_ms: u64) -> Option<SpeechMark> {
         self.gate.hear(frame);
-        match (frame, self.gate.state()) {
+        self.heard_echo = false;
+        let state = self.gate.state();
+        let echo = self
+            .echo_guard
+            .as_mut()
+            .is_some_and(|guard| guard.hear(frame, state == Gate::Loud));
+        match (frame, state) {
+            (Some(frame), Gate::Loud | Gate::HangOver) if echo => {
+                self.verdict = Verdict::Unvoiced;
+                self.heard_echo = true;
+                self.skip(frame);
+            }
             (Some(frame), Gate::Loud) => {
                 self.wideband.level(self.gate.power());
                 if self.may_trust() {
@@ -105,7 +147,16 @@ impl VoiceActivity {
             }
             (None, _) => self.verdict = Verdict::Unvoiced,
         }
-        self.marks.note(self.verdict, at_ms)
+        if state == Gate::Loud {
+            self.last_loud_ms = at_ms + FRAME_MS;
+        }
+        let mark = self.marks.note(self.verdict, at_ms)?;
+        Some(match mark {
+            SpeechMark::Started { .. } => mark,
+            SpeechMark::Stopped { at_ms } => SpeechMark::Stopped {
+                at_ms: at_ms.min(self.last_loud_ms),
+            },
+        })
     }
 
     /// The speech going on, if any.

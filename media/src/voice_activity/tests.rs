@@ -86,7 +86,7 @@ fn a_sentence_is_one_stretch_of_speech_at_its_right_place() {
             "{starts:?}, spoken at {early}"
         );
         assert!(
-            (late - 200..late + 250).contains(&stops[0]),
+            (late - 100..late + 160).contains(&stops[0]),
             "{stops:?}, spoken until {late}"
         );
     }

@@ -24,6 +24,12 @@ impl AudioByRate {
         }
     }
 
+    /// The audio as it came, at its own rate.
+    #[must_use]
+    pub fn original(&self) -> &Audio {
+        &self.audio
+    }
+
     /// The audio at `rate_hz`.
     ///
     /// # Errors

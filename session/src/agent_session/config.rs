@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use super::identity::IdentityFacts;
 use super::interruption::InterruptionPolicy;
+use super::reply::ReplyPolicy;
+use super::sounds::SessionSounds;
+use super::voicemail::VoicemailSettings;
 use crate::pii::Pii;
-use crate::provider::{SpeechToText, TextToSpeech};
+use crate::provider::{LanguageModel, SpeechToText, TextToSpeech, TurnDetector};
 
+use super::preparation::Preparation;
 use super::prompt_cache::PromptCache;
+use super::recording::RecordPlan;
 
 /// Names a call in logs, records and the control API.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,10 +114,20 @@ pub struct SessionConfig {
     pub hangup_drain: Duration,
     /// How long `on_exit` may take (default 5 s).
     pub exit_deadline: Duration,
+    /// How the language model is asked, and when a turn is over.
+    pub replies: Arc<ReplyPolicy>,
     /// Longest duration of the call from its answer; `None` for no bound (default).
     pub max_duration: Option<Duration>,
+    /// What is heard beside the agent's speech (default nothing).
+    pub sounds: Box<SessionSounds>,
     /// Whether the leg's report that no media arrives ends the call (default yes).
     pub end_on_no_media: bool,
+    /// Whether the call is recorded (default no); the leg's recorder has to begin with its first mode.
+    pub record: RecordPlan,
+    /// Of a call of ours: how it is found out who answered, and what is done about a machine (default: it is not).
+    pub voicemail: Option<Arc<VoicemailSettings>>,
+    /// How the agent prepares itself, where that began before the session; else it begins with the session.
+    pub preparation: Option<Preparation>,
 }
 
 impl SessionConfig {
@@ -132,8 +147,13 @@ impl SessionConfig {
             recognition_deadline: Duration::from_secs(5),
             hangup_drain: Duration::from_secs(10),
             exit_deadline: Duration::from_secs(5),
+            replies: Arc::default(),
             max_duration: None,
+            sounds: Box::default(),
             end_on_no_media: true,
+            record: RecordPlan::Off,
+            voicemail: None,
+            preparation: None,
         }
     }
 }
@@ -145,6 +165,10 @@ pub struct Providers {
     pub voice: Option<Arc<dyn TextToSpeech>>,
     /// The recogniser. Without one the caller is heard by digits only.
     pub recogniser: Option<Arc<dyn SpeechToText>>,
+    /// The language model. Without one replies fail with [`super::UtteranceFailure::NoModel`].
+    pub model: Option<Arc<dyn LanguageModel>>,
+    /// What tells by the words whether a caller is done. Without one the pause is by rules of our own.
+    pub turn_detector: Option<Arc<dyn TurnDetector>>,
     /// Prompts already synthesised.
     pub prompts: Arc<PromptCache>,
 }
@@ -157,6 +181,11 @@ impl fmt::Debug for Providers {
                 &self.voice.as_ref().map(|voice| voice.voice().to_owned()),
             )
             .field("recogniser", &self.recogniser.is_some())
+            .field(
+                "model",
+                &self.model.as_ref().map(|model| model.model().to_owned()),
+            )
+            .field("turn_detector", &self.turn_detector.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,9 @@ pub struct CollectOptions {
     pub inter_digit_timeout: Duration,
     /// Longest wait for the first (default 8 s).
     pub first_digit_timeout: Duration,
-    /// Whether transcript, events and logs show the digits masked (default no).
+    /// Whether transcript, events and logs show the digits masked, and the recording has the caller muted,
+    /// from when the collection begins to a second after its end (default no). A digit that was pressed
+    /// before and came as tones is in the recording.
     pub sensitive: bool,
 }
 

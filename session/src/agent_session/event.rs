@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::control::Digit;
+use offhook_media::control::{CallTone, Digit, RecordMode};
 
 use super::state::{AgentState, UserState};
+use super::transfer::TransferStep;
+use super::turn_metrics::TurnMetrics;
 use super::utterance::{Outcome, UtteranceId};
 use crate::agent::UserTurn;
 use crate::pii::Pii;
+use crate::voicemail::VoicemailVerdict;
 
 /// Why a call ended: one cause, with the SIP status where there was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +67,20 @@ pub enum EndCause {
     Cancelled,
     /// The agent hung up.
     AgentHungUp,
+    /// The agent left; the call went on without it.
+    AgentLeft,
     /// The far end was sent to somebody else.
     Transferred,
     /// The caller stayed silent through every wake-up.
     CallerSilent,
+    /// No end of a call: one agent gave it to another, and leaves.
+    HandedOff,
+    /// A machine answered that takes messages, and none was left.
+    Voicemail,
+    /// A machine answered, and a message was left.
+    MessageLeft,
+    /// Something else than a person or a machine that takes messages answered, as a fax.
+    NoPerson,
     /// Somebody ended the call through the control API.
     OperatorHungUp,
     /// The far end refused the call.
@@ -78,6 +91,8 @@ pub enum EndCause {
     NoMedia,
     /// The far end stopped answering our signalling.
     SignallingLost,
+    /// The call that this one was joined to ended.
+    BridgeEnded,
     /// The call reached its longest allowed duration.
     MaxDuration,
     /// The session was closed while the call was up.
@@ -96,14 +111,20 @@ impl EndCause {
             Self::FarEndHungUp => "far_end_hung_up",
             Self::Cancelled => "cancelled",
             Self::AgentHungUp => "agent_hung_up",
+            Self::AgentLeft => "agent_left",
             Self::Transferred => "transferred",
             Self::CallerSilent => "caller_silent",
+            Self::Voicemail => "voicemail",
+            Self::MessageLeft => "message_left",
+            Self::NoPerson => "no_person",
             Self::OperatorHungUp => "operator_hung_up",
             Self::Rejected => "rejected",
             Self::NotAnswered => "not_answered",
             Self::NoMedia => "no_media",
             Self::SignallingLost => "signalling_lost",
+            Self::BridgeEnded => "bridge_ended",
             Self::MaxDuration => "max_duration",
+            Self::HandedOff => "handed_off",
             Self::SessionClosed => "session_closed",
             Self::Shutdown => "shutdown",
             Self::Fault => "fault",
@@ -120,10 +141,16 @@ pub enum CallbackKind {
     UserTurn,
     /// `on_dtmf`.
     Dtmf,
+    /// `on_tone`.
+    Tone,
     /// `on_wake_up`.
     WakeUp,
     /// `on_silence_end`.
     SilenceEnd,
+    /// `on_voicemail`.
+    Voicemail,
+    /// `on_transfer`.
+    Transfer,
     /// `on_exit`.
     Exit,
 }
@@ -136,8 +163,11 @@ impl CallbackKind {
             Self::Enter => "on_enter",
             Self::UserTurn => "on_user_turn",
             Self::Dtmf => "on_dtmf",
+            Self::Tone => "on_tone",
             Self::WakeUp => "on_wake_up",
             Self::SilenceEnd => "on_silence_end",
+            Self::Voicemail => "on_voicemail",
+            Self::Transfer => "on_transfer",
             Self::Exit => "on_exit",
         }
     }
@@ -204,6 +234,34 @@ pub enum SessionEvent {
         /// When it was pressed.
         at: Duration,
     },
+    /// Something else of the call is recorded from now on.
+    RecordingChanged {
+        /// What.
+        mode: RecordMode,
+        /// When.
+        at: Duration,
+    },
+    /// A tone of a network or a machine was recognised in what the far end sends.
+    Tone {
+        /// Which, how surely, and when by the leg's time.
+        tone: CallTone,
+        /// When it was told.
+        at: Duration,
+    },
+    /// Of a call of ours: who answered, as far as one can tell. At most once.
+    Answerer {
+        /// Who, how surely, and why.
+        verdict: VoicemailVerdict,
+        /// When it was clear.
+        at: Duration,
+    },
+    /// How a transfer gets on, whoever asked for it.
+    Transfer {
+        /// What is new.
+        step: TransferStep,
+        /// When.
+        at: Duration,
+    },
     /// A callback returned an error, panicked or had to be given up. The session goes on.
     CallbackFailed {
         /// Which.
@@ -220,7 +278,28 @@ pub enum SessionEvent {
         /// When.
         at: Duration,
     },
-    /// The session is closed. Always the last event, exactly once.
+    /// A turn is over: how it went.
+    TurnMetrics {
+        /// What was measured.
+        metrics: Box<TurnMetrics>,
+        /// When.
+        at: Duration,
+    },
+    /// The language model calls a tool.
+    ToolCalled {
+        /// Which.
+        name: String,
+        /// When.
+        at: Duration,
+    },
+    /// Another agent has the conversation; its `on_enter` runs.
+    HandedOff {
+        /// What it is called.
+        to: String,
+        /// When.
+        at: Duration,
+    },
+    /// The session is closed, or its agent has left the call. Always the last event, exactly once.
     Closed {
         /// Why the call ended.
         reason: EndReason,

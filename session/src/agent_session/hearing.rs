@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The ring is installed only while something is expected; a session that listens for nothing holds
-//! no buffer.
+//! no buffer. While it is found out who answered, all that is heard is kept beside that, too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::provider::Audio;
 pub(super) const LONGEST: Duration = Duration::from_secs(20);
 /// Audio from before the start of speech.
 const PRE_ROLL_MS: u32 = 300;
+/// What is kept of quiet where everything is heard: the pre-roll, and the time until the leg is sure of speech.
+const AHEAD_MS: usize = 620;
 /// Utterances that wait for the recogniser; the next is given up.
 const JOBS_BOUND: usize = 4;
 
@@ -40,6 +42,15 @@ pub(super) struct Job {
     pub(super) stopped_at: Instant,
 }
 
+/// What was heard since media was live.
+#[derive(Debug, Default)]
+struct SinceLive {
+    /// All of it, for the recogniser, where there is one.
+    all: Vec<i16>,
+    /// What nobody has taken yet.
+    fresh: Vec<i16>,
+}
+
 /// What the session hears and what waits to be recognised; the first job is the one under way.
 #[derive(Debug)]
 pub(super) struct Hearing {
@@ -47,7 +58,11 @@ pub(super) struct Hearing {
     has_recogniser: bool,
     grammar: Option<Arc<Grammar>>,
     ring: Option<Consumer<i16>>,
+    /// Whether the leg's listener hears everything, and not speech only.
+    hears_all: bool,
     gathered: Vec<i16>,
+    /// All that was heard since media was live, while it is found out who answered.
+    since_live: Option<Box<SinceLive>>,
     jobs: VecDeque<Job>,
 }
 
@@ -58,14 +73,16 @@ impl Hearing {
             has_recogniser,
             grammar: None,
             ring: None,
+            hears_all: false,
             gathered: Vec::new(),
+            since_live: None,
             jobs: VecDeque::new(),
         }
     }
 
     /// Whether words can come: there is a recogniser and something for it to expect.
     pub(super) fn is_listening(&self) -> bool {
-        self.ring.is_some()
+        self.grammar.is_some()
     }
 
     /// Whether an utterance is being recognised or waits for it.
@@ -73,50 +90,112 @@ impl Hearing {
         !self.jobs.is_empty()
     }
 
-    /// What the caller may say from now on; installs or removes the leg's listener.
-    pub(super) fn expect(&mut self, grammar: Option<Arc<Grammar>>, out: &mut Outbox) {
-        self.grammar = grammar.filter(|grammar| self.has_recogniser && !grammar.phrases.is_empty());
-        match (self.grammar.is_some(), self.ring.is_some()) {
-            (true, false) => {
-                let (ring, consumer) = RingBuffer::new(self.sample_rate_hz as usize);
-                self.ring = Some(consumer);
-                let mode = ListenMode::DuringSpeech {
-                    pre_roll_ms: PRE_ROLL_MS,
-                };
-                out.leg(LegCommand::Listen(Some(Listener { ring, mode })));
-            }
-            (false, true) => {
-                self.stop_listening();
-                out.leg(LegCommand::Listen(None));
-            }
-            (true, true) | (false, false) => {}
+    /// What the caller may say from now on; installs or removes the leg's listener. `speaking`: the caller is.
+    pub(super) fn expect(
+        &mut self,
+        grammar: Option<Arc<Grammar>>,
+        speaking: bool,
+        out: &mut Outbox,
+    ) {
+        self.grammar = grammar.filter(|grammar| self.has_recogniser && !grammar.is_empty());
+        self.follow(speaking, out);
+        if self.grammar.is_none() {
+            self.gathered = Vec::new();
         }
     }
 
-    fn stop_listening(&mut self) {
-        self.ring = None;
-        self.gathered = Vec::new();
+    /// Hears everything from now on, so that it can be told who answered.
+    pub(super) fn hear_from_now_on(&mut self, out: &mut Outbox) {
+        self.since_live = Some(Box::default());
+        self.follow(false, out);
+    }
+
+    /// All that was heard since then, for the recogniser; `None` for nothing, or where there is none.
+    pub(super) fn heard_so_far(&self) -> Option<Audio> {
+        let heard = self.since_live.as_ref()?;
+        if heard.all.is_empty() {
+            return None;
+        }
+        Some(Audio {
+            sample_rate_hz: self.sample_rate_hz,
+            samples: heard.all.as_slice().into(),
+        })
+    }
+
+    /// What of it came since this was asked last.
+    pub(super) fn take_fresh(&mut self) -> Vec<i16> {
+        let heard = self.since_live.as_mut();
+        heard
+            .map(|heard| std::mem::take(&mut heard.fresh))
+            .unwrap_or_default()
+    }
+
+    /// It is clear who answered.
+    pub(super) fn forget_what_was_heard(&mut self, speaking: bool, out: &mut Outbox) {
+        self.since_live = None;
+        self.follow(speaking, out);
+    }
+
+    /// Brings the leg's listener to what is wanted of it. One that is changed while the caller speaks would miss the
+    /// rest of what they say, so that waits.
+    pub(super) fn follow(&mut self, speaking: bool, out: &mut Outbox) {
+        let wanted = match (&self.since_live, &self.grammar) {
+            (Some(_), _) => Some(ListenMode::Always),
+            (None, Some(_)) => Some(ListenMode::DuringSpeech {
+                pre_roll_ms: PRE_ROLL_MS,
+            }),
+            (None, None) => None,
+        };
+        let installed = self.ring.as_ref().map(|_| self.hears_all);
+        let hears_all = wanted == Some(ListenMode::Always);
+        let waits = speaking && wanted.is_some() && self.hears_all;
+        if wanted.map(|_| hears_all) == installed || waits {
+            return;
+        }
+        self.gather(speaking);
+        self.hears_all = hears_all;
+        let listener = wanted.map(|mode| {
+            let (ring, consumer) = RingBuffer::new(self.sample_rate_hz as usize);
+            self.ring = Some(consumer);
+            Listener { ring, mode }
+        });
+        if listener.is_none() {
+            self.ring = None;
+        }
+        out.leg(LegCommand::Listen(listener));
     }
 
     /// Takes what the leg wrote.
-    pub(super) fn gather(&mut self) {
+    pub(super) fn gather(&mut self, speaking: bool) {
         let Some(ring) = &mut self.ring else { return };
         let bound = self.sample_rate_hz as usize * (LONGEST.as_secs() as usize + 1);
         if let Ok(chunk) = ring.read_chunk(ring.slots()) {
             let (first, second) = chunk.as_slices();
-            // Beyond the bound only when nobody takes the utterance; then the newest is dropped.
             for part in [first, second] {
-                let room = bound.saturating_sub(self.gathered.len());
-                self.gathered
-                    .extend_from_slice(&part[..part.len().min(room)]);
+                // Beyond the bound only when nobody takes the utterance; then the newest is dropped.
+                if self.grammar.is_some() {
+                    add_within(&mut self.gathered, part, bound);
+                }
+                if let Some(heard) = &mut self.since_live {
+                    if self.has_recogniser {
+                        add_within(&mut heard.all, part, bound);
+                    }
+                    add_within(&mut heard.fresh, part, bound);
+                }
             }
             chunk.commit_all();
+        }
+        if self.hears_all && !speaking {
+            // Of quiet, what an utterance may turn out to begin with.
+            let most = self.sample_rate_hz as usize * AHEAD_MS / 1_000;
+            let least = self.gathered.len().saturating_sub(most);
+            self.gathered.drain(..least);
         }
     }
 
     /// Drops what was gathered: it was no speech, or not to be heard.
     pub(super) fn drop_gathered(&mut self) {
-        self.gather();
+        self.gather(true);
         self.gathered = Vec::new();
     }
 
@@ -129,7 +208,7 @@ impl Hearing {
         stopped_at: Instant,
         out: &mut Outbox,
     ) -> bool {
-        self.gather();
+        self.gather(true);
         let samples = std::mem::take(&mut self.gathered);
         let Some(grammar) = self.grammar.clone() else {
             return false;
@@ -176,8 +255,15 @@ impl Hearing {
 
     /// Stops listening for good.
     pub(super) fn close(&mut self, out: &mut Outbox) {
-        self.expect(None, out);
+        self.since_live = None;
+        self.expect(None, false, out);
         self.has_recogniser = false;
         self.jobs.clear();
     }
+}
+
+/// Adds samples as far as there is room.
+fn add_within(all: &mut Vec<i16>, part: &[i16], bound: usize) {
+    let room = bound.saturating_sub(all.len());
+    all.extend_from_slice(&part[..part.len().min(room)]);
 }

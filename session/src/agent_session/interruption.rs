@@ -24,7 +24,7 @@ pub enum InterruptionMode {
 }
 
 /// When the caller's speech or digits stop the agent's speech.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InterruptionPolicy {
     /// What it takes.
     pub mode: InterruptionMode,
@@ -102,6 +102,12 @@ impl InterruptionPolicy {
         Verdict::Interrupts
     }
 
+    /// Whether words are no more than a sign that somebody listens.
+    pub(super) fn is_backchannel(&self, text: &str) -> bool {
+        let text = phrase(text);
+        self.backchannels.iter().any(|entry| phrase(entry) == text)
+    }
+
     /// The mode that applies when words can, or cannot, be recognised.
     pub(super) fn effective_mode(&self, words_can_come: bool) -> InterruptionMode {
         match self.mode {
@@ -141,6 +147,7 @@ mod tests {
         let policy = InterruptionPolicy::default();
         let grammar = Grammar {
             phrases: vec!["sales".into(), "okay".into()],
+            open: false,
         };
         assert_eq!(policy.judge("sales", Some(&grammar)), Verdict::Interrupts);
         assert_eq!(policy.judge("okay", Some(&grammar)), Verdict::Interrupts);

@@ -12,6 +12,9 @@ use offhook_media::control::{Digit, LegCommand, LegEvent};
 use tokio::sync::mpsc;
 
 use super::event::EndReason;
+use super::taking_message::LeftMessage;
+use super::transfer::{AgentInBridge, SecondLegAnswer, TransferRequest, TransferStep};
+use crate::voicemail::VoicemailVerdict;
 
 /// The way to a leg: the daemon's is one media thread's bounded queue, shared by all of its legs.
 pub trait LegCommands: Send + Sync + 'static {
@@ -39,6 +42,22 @@ pub enum CallEvent {
     Held,
     /// The call is off hold.
     Resumed,
+    /// The call is joined to another: their far ends hear each other.
+    Bridged(AgentInBridge),
+    /// It is joined to none any more.
+    Parted,
+    /// How a transfer gets on, whoever asked for it.
+    Transfer(TransferStep),
+    /// Somebody is being called in the far end's place: it may be silent from now on, or gone.
+    SuccessorCalled,
+    /// Whoever was called in the far end's place has taken it, or will not.
+    SuccessorSettled,
+    /// Somebody else is the far end from now on.
+    Succeeded,
+    /// An operator pauses the recording, until they resume it.
+    RecordingPaused,
+    /// An operator takes their pause of the recording back.
+    RecordingResumed,
     /// The call is over, by whatever cause; nothing follows.
     Ended {
         /// Why.
@@ -49,6 +68,23 @@ pub enum CallEvent {
 /// What a session asks of its call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallRequest {
+    /// Send the far end elsewhere. [`CallEvent::Transfer`] tells what becomes of it.
+    Transfer(Box<TransferRequest>),
+    /// This call was made for another: what whoever answered wants.
+    SecondLeg(SecondLegAnswer),
+    /// The far end pressed a key; press it towards the far end of the call that this one is joined to.
+    PassOn(Digit),
+    /// Know who answered: for what is shown and counted of the call. At most once.
+    AnsweredBy(Box<VoicemailVerdict>),
+    /// Know of a message that the caller left: for what is shown of the call.
+    MessageLeft(Box<LeftMessage>),
+    /// Press a key towards the far end, in whichever way it takes keys.
+    Press {
+        /// Which.
+        digit: Digit,
+        /// How long it is held, in milliseconds (40 to 1,300).
+        duration_ms: u32,
+    },
     /// End the call: BYE, CANCEL or a final response, whichever fits its state. Sent at most once.
     HangUp {
         /// Why; also what the call's record says.
@@ -58,18 +94,22 @@ pub enum CallRequest {
 
 /// The session's end of everything that crosses to its leg and its call.
 ///
-/// Capacities that fit: 256 for leg events (they come in batches), 8 for call events and requests.
+/// Capacities that fit: 256 for leg events (they come in batches), 8 for call events and requests. A press that
+/// finds only the last three places of the requests is lost: those are kept for what is asked once, the end above all.
 pub struct Line {
     /// Commands to the leg.
     pub commands: Arc<dyn LegCommands>,
     /// What the leg noticed.
     pub events: mpsc::Receiver<LegEvent>,
-    /// Requests to the call. At most one [`CallRequest::HangUp`] is ever sent.
+    /// Requests to the call, 4 places at least. At most one [`CallRequest::HangUp`] is ever sent.
     pub call: mpsc::Sender<CallRequest>,
     /// What happened to the call.
     pub call_events: mpsc::Receiver<CallEvent>,
     /// The leg's sample rate, in Hz (8,000 to 48,000).
     pub sample_rate_hz: u32,
+    /// Whether the leg mixes other sounds with the agent's speech. One that passes an agent's audio on as it comes does
+    /// not.
+    pub has_mixer: bool,
 }
 
 impl fmt::Debug for Line {

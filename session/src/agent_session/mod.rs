@@ -18,23 +18,35 @@ mod config;
 mod core;
 mod digits;
 mod event;
+mod generation;
 mod handle;
 mod hearing;
 mod identity;
 mod interruption;
 mod line;
+mod making;
 mod message;
 mod outlets;
 mod output;
+mod preparation;
+mod pressing;
 mod prompt_cache;
+mod recording;
+mod reply;
 pub(crate) mod resample;
+mod ringing_tone;
 mod sentences;
 mod silence;
+mod sounds;
 mod speech;
 mod state;
+mod taking_message;
 mod transcript;
+mod transfer;
 mod turn;
+mod turn_metrics;
 mod utterance;
+mod voicemail;
 
 pub use actor::{AgentSession, SessionReport, SessionTask};
 pub use config::{CallFacts, CallId, Direction, Providers, SessionConfig};
@@ -44,11 +56,26 @@ pub use handle::SessionHandle;
 pub use identity::{Diverted, IdentityFacts, IdentitySource};
 pub use interruption::{InterruptionMode, InterruptionPolicy};
 pub use line::{CallEvent, CallRequest, LegCommands, LegQueueFull, Line};
+pub use preparation::{Preparation, Preparing, Unprepared};
+pub use pressing::{DigitsSent, KeySequence, NoKeySequence, SendDtmfOptions};
 pub use prompt_cache::PromptCache;
+pub use recording::{ConsentPrompt, RecordPlan};
+pub use reply::{ReplyOptions, ReplyPolicy};
+pub use sounds::{BackgroundOptions, SessionSounds, SoundLoop};
 pub use state::{AgentState, UserState};
+pub use taking_message::{LeftMessage, MessageEnd, MessageOptions, MessageTaken};
 pub use transcript::{EntryKind, Speaker, Transcript, TranscriptEntry};
+pub use transfer::{
+    AgentInBridge, Meanwhile, SecondLegAnswer, SecondLegPlan, TransferMode, TransferOutcome,
+    TransferRequest, TransferStep, WarmEnd, Words,
+};
+pub use turn::{EndOfTurnMode, EndOfTurnPolicy};
+pub use turn_metrics::{CallMetrics, TurnLatencies, TurnMetrics, TurnMoment};
 pub use utterance::{
     Outcome, PlayOptions, QueueMode, SayOptions, UtteranceFailure, UtteranceHandle, UtteranceId,
+};
+pub use voicemail::{
+    VoicemailAction, VoicemailMessage, VoicemailPolicy, VoicemailSettings, evidence_text,
 };
 
 /// The target of the spans that carry a call's id. They have a target of their own and the level ERROR, so

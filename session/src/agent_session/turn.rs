@@ -51,6 +51,55 @@ fn is_digit_word(word: &str) -> bool {
     WORDS.contains(&word) || (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// How long to wait for more of a turn, by how likely it is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EndOfTurnPolicy {
+    /// The wait where it surely is over (default 0.5 s).
+    pub min_wait: Duration,
+    /// The wait where it is not, and until the detector has answered (default 0.8 s).
+    pub max_wait: Duration,
+    /// From which likelihood on it surely is (default 0.75).
+    pub certainty_threshold: f32,
+    /// What between the two waits is possible.
+    pub mode: EndOfTurnMode,
+}
+
+/// How the wait follows the likelihood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndOfTurnMode {
+    /// Below the threshold the longest, from it on the shortest.
+    #[default]
+    Default,
+    /// The likelier, the shorter.
+    Adaptive,
+}
+
+impl Default for EndOfTurnPolicy {
+    fn default() -> Self {
+        Self {
+            min_wait: Duration::from_millis(500),
+            max_wait: Duration::from_millis(800),
+            certainty_threshold: 0.75,
+            mode: EndOfTurnMode::Default,
+        }
+    }
+}
+
+impl EndOfTurnPolicy {
+    /// The wait for a likelihood of 0 to 1.
+    fn wait(&self, likelihood: f32) -> Duration {
+        let least = self.min_wait.min(self.max_wait);
+        match self.mode {
+            EndOfTurnMode::Default if likelihood < self.certainty_threshold => self.max_wait,
+            EndOfTurnMode::Default => least,
+            EndOfTurnMode::Adaptive => {
+                let left = (1.0 - likelihood).clamp(0.0, 1.0);
+                least + (self.max_wait - least).mul_f32(left)
+            }
+        }
+    }
+}
+
 /// A turn under way: nothing, or words (or a failure to understand) and a pause that is running.
 #[derive(Default)]
 pub(super) struct Turn {
@@ -60,6 +109,10 @@ pub(super) struct Turn {
     not_understood: bool,
     /// The pause the last words ask for.
     wait: Duration,
+    /// When the caller stopped last.
+    stopped_at: Option<Instant>,
+    /// Counts the words, so that a late verdict is known to be about others.
+    words: u64,
     /// When the turn is over if nothing else comes; `None` while the caller speaks.
     deadline: Option<Instant>,
 }
@@ -83,6 +136,7 @@ impl Turn {
     /// beyond the cap.
     pub(super) fn caller_stopped(&mut self, stopped_at: Instant) {
         if self.is_pending() {
+            self.stopped_at = None;
             self.deadline = Some(stopped_at + CAP);
         }
     }
@@ -90,6 +144,7 @@ impl Turn {
     /// That speech was noise: the wait is armed again, so a cough never strands a turn.
     pub(super) fn was_noise(&mut self, stopped_at: Instant) {
         if self.is_pending() {
+            self.stopped_at = Some(stopped_at);
             self.deadline = Some(stopped_at + self.wait);
         }
     }
@@ -108,8 +163,35 @@ impl Turn {
             self.confidence
                 .map_or(confidence, |lowest| lowest.min(confidence)),
         );
-        self.wait = end_of_turn_wait(&self.texts.join(" "), grammar).min(CAP);
+        self.wait = end_of_turn_wait(&self.text(), grammar).min(CAP);
+        self.words += 1;
+        self.stopped_at = Some(stopped_at);
         self.deadline = (!still_speaking).then(|| stopped_at + self.wait);
+    }
+
+    /// What was said so far.
+    pub(super) fn text(&self) -> String {
+        self.texts.join(" ")
+    }
+
+    /// A turn detector is asked about the words so far; gives their number. Until it answers the wait is the longest.
+    pub(super) fn await_verdict(&mut self, policy: &EndOfTurnPolicy) -> u64 {
+        self.set_wait(policy.max_wait);
+        self.words
+    }
+
+    /// The turn detector's verdict about the first `words`.
+    pub(super) fn judged(&mut self, words: u64, likelihood: f32, policy: &EndOfTurnPolicy) {
+        if words == self.words && self.is_pending() {
+            self.set_wait(policy.wait(likelihood));
+        }
+    }
+
+    fn set_wait(&mut self, wait: Duration) {
+        self.wait = wait.min(CAP);
+        if let (Some(deadline), Some(stopped_at)) = (&mut self.deadline, self.stopped_at) {
+            *deadline = stopped_at + self.wait;
+        }
     }
 
     /// Speech that was nothing expected. Beside words it is noise.
@@ -118,6 +200,7 @@ impl Turn {
             self.not_understood = true;
             self.wait = ORDINARY;
         }
+        self.stopped_at = Some(stopped_at);
         self.deadline = (!still_speaking).then(|| stopped_at + self.wait);
     }
 
@@ -127,6 +210,7 @@ impl Turn {
             return None;
         }
         let turn = std::mem::take(self);
+        self.words = turn.words;
         match turn.confidence {
             Some(confidence) => Some(UserTurn::Said {
                 text: Pii::new(turn.texts.join(" ")),
@@ -139,7 +223,10 @@ impl Turn {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            words: self.words,
+            ..Self::default()
+        };
     }
 }
 
@@ -150,6 +237,7 @@ mod tests {
     fn grammar(phrases: &[&str]) -> Grammar {
         Grammar {
             phrases: phrases.iter().map(|phrase| (*phrase).to_owned()).collect(),
+            open: false,
         }
     }
 
@@ -184,6 +272,44 @@ mod tests {
                 "{text}: {wait:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_turn_that_is_surely_over_has_the_shortest_wait_and_any_other_the_longest() {
+        let policy = EndOfTurnPolicy::default();
+        for (likelihood, wait_ms) in [(0.0, 800), (0.74, 800), (0.75, 500), (1.0, 500)] {
+            assert_eq!(policy.wait(likelihood).as_millis(), wait_ms, "{likelihood}");
+        }
+    }
+
+    #[test]
+    fn an_adaptive_wait_is_the_shorter_the_likelier_it_is_over() {
+        let policy = EndOfTurnPolicy {
+            mode: EndOfTurnMode::Adaptive,
+            ..EndOfTurnPolicy::default()
+        };
+        for (likelihood, wait_ms) in [(0.0, 800), (0.5, 650), (1.0, 500), (7.0, 500)] {
+            let wait = policy.wait(likelihood).as_micros();
+            assert!(
+                wait.abs_diff(wait_ms * 1_000) < 10,
+                "{likelihood}: {wait} us"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn until_a_detector_answers_the_wait_is_the_longest_and_late_verdicts_are_of_others() {
+        let (now, policy) = (Instant::now(), EndOfTurnPolicy::default());
+        let mut turn = Turn::default();
+        turn.add_words("a table".into(), 0.9, None, now, false);
+        let first = turn.await_verdict(&policy);
+        assert_eq!(turn.poll_timeout(), Some(now + policy.max_wait));
+        turn.add_words("for two".into(), 0.9, None, now, false);
+        let second = turn.await_verdict(&policy);
+        turn.judged(first, 1.0, &policy);
+        assert_eq!(turn.poll_timeout(), Some(now + policy.max_wait));
+        turn.judged(second, 1.0, &policy);
+        assert_eq!(turn.poll_timeout(), Some(now + policy.min_wait));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,17 @@ use crate::provider::{Audio, ProviderError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtteranceId(pub u64);
 
+impl UtteranceId {
+    /// The consent prompt's, before all that an agent says.
+    pub const CONSENT: Self = Self(0);
+    /// The message's that is left on a machine, after all that an agent says.
+    pub const VOICEMAIL_MESSAGE: Self = Self(u64::MAX);
+    /// The first of those that a handle gives.
+    pub(super) const FIRST: Self = Self(1);
+    /// The first of those that the session itself says: answers to turns, and the parts of answers.
+    pub(super) const FIRST_OWN: Self = Self(1 << 62);
+}
+
 /// Where a new utterance goes when another is speaking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueMode {
@@ -26,6 +37,8 @@ pub struct SayOptions {
     pub interruptible: bool,
     /// Whether the transcript holds it (default true).
     pub add_to_transcript: bool,
+    /// Whether the chat context holds it (default true).
+    pub add_to_chat_context: bool,
     /// A recording of the text, played instead of synthesising it.
     pub audio: Option<Audio>,
     /// What happens when another utterance is speaking (default replace).
@@ -37,6 +50,7 @@ impl Default for SayOptions {
         Self {
             interruptible: true,
             add_to_transcript: true,
+            add_to_chat_context: true,
             audio: None,
             queue: QueueMode::Replace,
         }
@@ -102,6 +116,15 @@ pub enum UtteranceFailure {
     /// The call is ending or over.
     #[error("the call is ending")]
     SessionEnding,
+    /// The session has no language model.
+    #[error("no language model is configured")]
+    NoModel,
+    /// The language model failed; what it had given was said.
+    #[error("the language model failed: {0}")]
+    Model(ProviderError),
+    /// A tool waits for an answer that comes after the one it is part of. That answer comes nevertheless.
+    #[error("waiting for it here would be waiting for oneself")]
+    WouldDeadlock,
 }
 
 /// How an utterance ended.
@@ -125,6 +148,8 @@ pub enum Outcome {
 pub struct UtteranceHandle {
     id: UtteranceId,
     outcome: watch::Receiver<Option<Outcome>>,
+    /// It is held by a tool whose end it waits for.
+    deadlocks: bool,
 }
 
 impl UtteranceHandle {
@@ -158,14 +183,28 @@ impl UtteranceHandle {
         }
     }
 
-    /// Waits until the last frame was sent to the caller, or the utterance was cut or failed.
+    /// Waits until the last frame was sent to the caller, or the utterance was cut or failed. In a tool, waiting for a
+    /// reply that it asked for itself is [`UtteranceFailure::WouldDeadlock`] at once.
     pub async fn wait(&self) -> Outcome {
+        if self.deadlocks && !self.done() {
+            return Outcome::Failed(UtteranceFailure::WouldDeadlock);
+        }
         let mut outcome = self.outcome.clone();
         match outcome.wait_for(Option::is_some).await {
             Ok(resolved) => resolved
                 .clone()
                 .expect("wait_for only returns resolved values"),
             Err(_) => Outcome::Failed(UtteranceFailure::SessionEnding),
+        }
+    }
+}
+
+impl UtteranceHandle {
+    /// The same for a tool that would wait for its own end.
+    pub(super) fn deadlocking(self) -> Self {
+        Self {
+            deadlocks: true,
+            ..self
         }
     }
 }
@@ -178,7 +217,12 @@ impl Resolver {
     /// A handle and what resolves it.
     pub(super) fn pair(id: UtteranceId) -> (Self, UtteranceHandle) {
         let (sender, outcome) = watch::channel(None);
-        (Self(sender), UtteranceHandle { id, outcome })
+        let handle = UtteranceHandle {
+            id,
+            outcome,
+            deadlocks: false,
+        };
+        (Self(sender), handle)
     }
 
     /// Resolves the handle; consumes itself, so no utterance ends twice.
@@ -192,6 +236,11 @@ impl Resolver {
 pub(super) enum Source {
     /// Synthesise the text.
     Text,
+    /// Synthesise a text that still comes.
+    Stream {
+        /// Whether all of it is there.
+        complete: bool,
+    },
     /// Ready audio, at the leg's rate or another.
     Audio(Audio),
 }
@@ -204,6 +253,9 @@ pub(super) struct NewUtterance {
     pub(super) source: Source,
     pub(super) interruptible: bool,
     pub(super) add_to_transcript: bool,
+    pub(super) add_to_chat_context: bool,
     pub(super) queue: QueueMode,
+    /// The reply that it is part of.
+    pub(super) part_of: Option<UtteranceId>,
     pub(super) resolver: Resolver,
 }

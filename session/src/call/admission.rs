@@ -6,8 +6,8 @@
 //! outbound: draining? ─► pressure? ─► number allowed? ─► places ─► trunk's calls, rate ─► calls a minute
 //! ```
 //!
-//! Where `outbound_calls` sets places aside for calls out, neither direction can take the other's. A refused call
-//! uses up nothing.
+//! Where `outbound_calls` sets places aside for calls out, neither direction can take the other's; without it, neither
+//! can take the last few. A refused call uses up nothing.
 
 mod trunk_share;
 
@@ -27,8 +27,11 @@ pub struct AdmissionLimits {
     pub calls: u32,
     /// New inbound calls a second (1 and up), with a burst of one second's worth.
     pub calls_per_second: u32,
-    /// How many of the places are for outbound calls, and only for them. `None`: one pot for both directions.
+    /// How many of the places are for outbound calls, and only for them. `None`: both directions take from one pot,
+    /// and neither the last [`reserve`](Self::reserve) of it.
     pub outbound_calls: Option<u32>,
+    /// Without `outbound_calls`: so many places one direction alone never takes, so that it does not starve the other.
+    pub reserve: u32,
     /// New outbound calls a minute, with a burst of one minute's worth.
     pub outbound_calls_per_minute: u32,
     /// What single trunks may have; one that is not here has what there is.
@@ -212,8 +215,14 @@ impl Admission {
         match (direction, self.limits.outbound_calls) {
             (Direction::Inbound, Some(set_aside)) => self.inbound < calls.saturating_sub(set_aside),
             (Direction::Outbound, Some(set_aside)) => self.outbound < set_aside.min(calls),
-            (Direction::Inbound | Direction::Outbound, None) => self.calls() < calls,
+            (Direction::Inbound, None) => self.has_shared_place(self.inbound),
+            (Direction::Outbound, None) => self.has_shared_place(self.outbound),
         }
+    }
+
+    fn has_shared_place(&self, of_direction: u32) -> bool {
+        let calls = self.limits.calls;
+        self.calls() < calls && of_direction < calls.saturating_sub(self.limits.reserve)
     }
 
     /// Each limit is looked at before one is taken from: a call that the trunk may not have takes nothing from

@@ -28,6 +28,15 @@ impl Call {
         true
     }
 
+    /// Whether the far end is held as `hold` says, or is being asked to be.
+    #[must_use]
+    pub fn holds_or_asks(&self, hold: bool) -> bool {
+        match &self.open_offer {
+            Some(OpenOffer::InReinvite { hold: asked, .. }) => *asked == hold,
+            Some(OpenOffer::InAnswer(_)) | None => self.holding == hold,
+        }
+    }
+
     /// The session has to be refreshed by a re-INVITE: with what stands, unchanged.
     pub(super) fn refresh(&mut self, invite: InviteId) {
         if self.open_offer.is_some() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_media::leg::LegConfig;
+use offhook_media::leg::{InBandDigits, LegConfig};
 use offhook_media::sdp::Negotiated;
 use offhook_media::sender::StreamStart;
 
@@ -11,6 +11,12 @@ use offhook_media::sender::StreamStart;
 pub struct LegSettings {
     /// Whether the caller's speech is detected.
     pub voice_activity: bool,
+    /// Whether our own voice that comes back is kept from being taken for the caller's.
+    pub echo_guard: bool,
+    /// When tones in the caller's audio are taken for digits.
+    pub in_band_digits: InBandDigits,
+    /// Whether tones of networks and machines are reported.
+    pub call_tones: bool,
     /// How long the far end may send nothing before that is reported; `None` for ever.
     pub no_media_timeout: Option<Duration>,
     /// A random number: where the outgoing stream begins (RFC 3550 section 5.1 wants SSRC, sequence
@@ -32,6 +38,9 @@ impl LegSettings {
         };
         LegConfig {
             voice_activity: self.voice_activity,
+            echo_guard: self.echo_guard,
+            in_band_digits: self.in_band_digits,
+            call_tones: self.call_tones,
             no_media_timeout: self.no_media_timeout,
             ..LegConfig::new(negotiated, stream)
         }

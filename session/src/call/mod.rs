@@ -20,6 +20,7 @@
 //! (`succession`): after a REFER of theirs, or an INVITE with Replaces.
 
 pub mod admission;
+mod consultation;
 mod description;
 mod dtmf_info;
 mod early_answers;
@@ -27,6 +28,7 @@ mod hold;
 pub mod identity;
 mod leg_settings;
 mod output;
+mod pressing;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -44,10 +46,13 @@ use crate::agent_session::{CallEvent, CallId, CallRequest, EndCause, EndReason};
 
 pub use leg_settings::LegSettings;
 pub use output::{Output, SipCommand, Succession};
-pub use transfer::{TransferPlan, TransferProgress};
+pub use pressing::DigitsOut;
+pub use transfer::{TransferPlan, TransferProgress, is_transfer_target};
 
+use consultation::Consultation;
 use description::{Refused, description_in, session_description};
 use early_answers::EarlyAnswers;
+use pressing::Pressing;
 use succession::Successor;
 use transfer::OpenTransfer;
 
@@ -86,6 +91,8 @@ pub struct Call {
     invite: Option<InviteId>,
     description: LocalDescription,
     leg: LegSettings,
+    digits_by_info: bool,
+    pressing: Pressing,
     state: State,
     session_open: bool,
     /// Whether the far end holds the call: we may not send.
@@ -96,6 +103,7 @@ pub struct Call {
     accepted: bool,
     open_offer: Option<OpenOffer>,
     transfer: Option<OpenTransfer>,
+    consultation: Option<Consultation>,
     successor: Option<Successor>,
 
     outputs: VecDeque<Output>,
@@ -110,6 +118,10 @@ pub struct Provision {
     pub local: LocalMedia,
     /// How its leg behaves, whatever will be negotiated.
     pub leg: LegSettings,
+    /// Whether digits that come as INFO count. They are answered all the same.
+    pub digits_by_info: bool,
+    /// How digits of ours go out.
+    pub digits_out: DigitsOut,
 }
 
 impl Call {
@@ -119,6 +131,8 @@ impl Call {
             invite,
             description: LocalDescription::new(provision.local),
             leg: provision.leg,
+            digits_by_info: provision.digits_by_info,
+            pressing: Pressing::new(provision.digits_out),
             state: State::Over,
             session_open: false,
             held: false,
@@ -126,6 +140,7 @@ impl Call {
             accepted: false,
             open_offer: None,
             transfer: None,
+            consultation: None,
             successor: None,
 
             outputs: VecDeque::new(),
@@ -137,6 +152,7 @@ impl Call {
     #[must_use]
     pub fn incoming(invite: InviteId, request: &Request, provision: Provision) -> Self {
         let mut call = Self::new(provision, Some(invite));
+        call.pressing.learn(&request.headers);
         call.answer(invite, request);
         call
     }
@@ -250,7 +266,10 @@ impl Call {
                 }
                 self.outputs.push_back(Output::Ringing(status));
             }
-            Event::Answered { response, .. } => self.answered(invite, &response),
+            Event::Answered { response, .. } => {
+                self.pressing.learn(&response.headers);
+                self.answered(invite, &response);
+            }
             Event::Redirected { contacts, .. } => {
                 self.outputs.push_back(Output::Follow(invite, contacts));
             }
@@ -271,6 +290,7 @@ impl Call {
             } => self.referred(refer_to, replaces, &request),
             Event::Ended { cause, .. } => self.dialog_ended(cause),
             Event::Info { request, .. } => self.informed(&request),
+            Event::InfoAnswered { status, .. } => self.press_answered(status),
             // The driver's: it makes a call of the first, and learns from the second.
             Event::Incoming { .. } | Event::FlowFailed { .. } | Event::Referral { .. } => {}
         }
@@ -302,7 +322,8 @@ impl Call {
             | Event::RefreshDue { .. }
             | Event::Referral { .. }
             | Event::Referred { .. }
-            | Event::Info { .. } => {}
+            | Event::Info { .. }
+            | Event::InfoAnswered { .. } => {}
         }
     }
 
@@ -438,7 +459,7 @@ impl Call {
     /// Tells the leg what was agreed on, and the session when that puts the call on hold or takes it off.
     fn renegotiate(&mut self, agreed: Negotiated) {
         let held = !agreed.direction.sends();
-
+        self.settled_on(&agreed);
         self.outputs
             .push_back(Output::Renegotiate(Box::new(agreed)));
         if held != self.held {
@@ -451,6 +472,13 @@ impl Call {
         }
     }
 
+    /// The codec in use is the one we like best from now on: a hold is no reason to change it.
+    fn settled_on(&mut self, agreed: &Negotiated) {
+        self.pressing.negotiated(agreed.telephone_event.is_some());
+        let codecs = &mut self.description.local_mut().codecs;
+        codecs.sort_by_key(|codec| *codec != agreed.codec.kind);
+    }
+
     /// A call may arrive held: the session must not take silence for its own fault.
     fn tell_answered(&mut self) {
         self.outputs.push_back(Output::Tell(CallEvent::Answered));
@@ -461,7 +489,8 @@ impl Call {
 
     /// An INFO, already answered. The session knows which presses came with the audio already.
     fn informed(&mut self, request: &Request) {
-        if let Some(digit) = dtmf_info::digit_in(request) {
+        let digit = dtmf_info::digit_in(request).filter(|_| self.digits_by_info);
+        if let Some(digit) = digit {
             self.outputs
                 .push_back(Output::Tell(CallEvent::Digit(digit)));
         }
@@ -484,6 +513,7 @@ impl Call {
     }
 
     fn dialog_is_over(&mut self, reason: EndReason) {
+        self.give_up_second_leg();
         match &self.state {
             State::Calling { .. } | State::Answering { .. } | State::Talking
                 if self.session_open =>
@@ -511,7 +541,20 @@ impl Call {
     pub fn handle_session(&mut self, request: CallRequest) {
         match request {
             CallRequest::HangUp { reason } => self.hang_up(reason),
+            CallRequest::Press { digit, duration_ms } => self.press(digit, duration_ms),
+            CallRequest::Transfer(request) => self.transfer_as_asked(*request),
+            // The driver's, who knows the other call, and shows and counts them.
+            CallRequest::PassOn(_)
+            | CallRequest::AnsweredBy(_)
+            | CallRequest::SecondLeg(_)
+            | CallRequest::MessageLeft(_) => {}
         }
+    }
+
+    /// Whether both sides can talk, with nothing of the call's beginning or end under way.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Talking)
     }
 
     /// Ends the call for `reason`. The first reason stays.
@@ -524,6 +567,7 @@ impl Call {
         if let Some(invite) = self.successor.take().and_then(|successor| successor.invite) {
             self.sip(invite, SipCommand::Cancel);
         }
+        self.give_up_second_leg();
         let Some(invite) = self.invite else {
             // The way to the far end is still looked for, or it has gone before its successor came.
             self.dialog_is_over(reason);
@@ -611,14 +655,7 @@ impl Call {
     fn open(&mut self, negotiated: &Negotiated) {
         self.session_open = true;
         self.held = !negotiated.direction.sends();
-
-        // What is queued for the caller is at this codec's rate: from now on only codecs of that rate
-        // can be agreed on.
-        let rate = negotiated.codec.sample_rate_hz();
-        self.description
-            .local_mut()
-            .codecs
-            .retain(|codec| codec.sample_rate_hz() == rate);
+        self.settled_on(negotiated);
         self.outputs
             .push_back(Output::Open(Box::new(self.leg.config(negotiated))));
     }

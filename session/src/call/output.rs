@@ -1,12 +1,13 @@
 //! What a call wants done.
 
+use offhook_media::control::Digit;
 use offhook_media::leg::LegConfig;
 use offhook_media::sdp::Negotiated;
 use offhook_sip::endpoint::{Body, InviteId, OutgoingRefer};
 use offhook_sip::message::{Replaces, StatusCode, Uri};
 
 use super::transfer::TransferProgress;
-use crate::agent_session::{CallEvent, EndReason};
+use crate::agent_session::{AgentInBridge, CallEvent, EndCause, EndReason, TransferRequest};
 
 /// What a call wants done. The driver carries outputs out in order.
 #[derive(Debug)]
@@ -27,8 +28,21 @@ pub enum Output {
     Renegotiate(Box<Negotiated>),
     /// We hold the far end (it is to hear music), or do so no more.
     Hold(bool),
-    /// How a transfer of ours gets on.
+    /// How a REFER of ours gets on.
     Transfer(TransferProgress),
+    /// Call a transfer's second leg, and tell the call how it gets on: `Call::second_leg_…`.
+    CallSecondLeg(Box<TransferRequest>),
+    /// Join the call to its second leg. Answer with [`Call::second_leg_joined`](super::Call::second_leg_joined).
+    JoinSecondLeg(AgentInBridge),
+    /// End the second leg, if it is still there; nothing of it is told any more.
+    EndSecondLeg(EndCause),
+    /// Have the leg press a key towards the far end.
+    Press {
+        /// Which.
+        digit: Digit,
+        /// For how long, in milliseconds.
+        duration_ms: u32,
+    },
     /// Close the leg, if one is open.
     CloseLeg,
     /// Tell the session, if one has begun.
@@ -71,6 +85,8 @@ pub enum SipCommand {
         /// Further header fields.
         headers: Vec<(&'static str, String)>,
     },
+    /// Send an INFO. When it cannot be sent: [`Call::press_not_sent`](super::Call::press_not_sent).
+    Info(Body),
     /// Ask the far end to call somebody else.
     Refer(OutgoingRefer),
     /// Say that what their REFER asks for is tried.

@@ -1,14 +1,14 @@
 //! Another far end in the place of the first: because the first asked for it (REFER), or because the other
 //! one says so (INVITE with Replaces, RFC 3891). Leg and session go on.
 
-use offhook_media::sdp::{LocalDescription, Offer};
+use offhook_media::sdp::{LocalDescription, LocalSrtp, Offer};
 use offhook_sip::endpoint::InviteId;
 use offhook_sip::message::{Replaces, Request, Response, StatusCode, Uri};
 
 use super::description::{Refused, description_in, session_description};
 use super::early_answers::EarlyAnswers;
 use super::{Call, Output, SipCommand, State, Succession};
-use crate::agent_session::{EndCause, EndReason};
+use crate::agent_session::{CallEvent, EndCause, EndReason};
 
 /// The far end to be.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ impl Call {
     /// Their REFER: somebody is to be called in their place, if the driver finds that it may be.
     pub(super) fn referred(&mut self, target: Uri, replaces: Option<Replaces>, request: &Request) {
         let Some(invite) = self.invite else { return };
-        if !matches!(self.state, State::Talking) || self.successor.is_some() {
+        let busy = self.successor.is_some() || self.consultation.is_some();
+        if !matches!(self.state, State::Talking) || busy {
             self.sip(invite, SipCommand::RejectRefer(StatusCode::DECLINE));
             return;
         }
@@ -44,11 +45,13 @@ impl Call {
         });
     }
 
-    /// A description for another dialog about the same leg: its `o=` line is another session's.
+    /// A description for another dialog about the same leg: its `o=` line is another session's, and the first far end
+    /// knows none of its keys.
     fn fresh_description(&self) -> LocalDescription {
         let mut local = self.description.local().clone();
         local.session_id = local.session_id.wrapping_add(1);
         local.session_version = 1;
+        local.srtp = local.srtp.as_ref().map(LocalSrtp::renewed);
         LocalDescription::new(local)
     }
 
@@ -60,6 +63,8 @@ impl Call {
             return;
         };
         successor.invite = Some(invite);
+        self.outputs
+            .push_back(Output::Tell(CallEvent::SuccessorCalled));
         if let Some(first) = self.invite {
             self.sip(first, SipCommand::AcceptRefer);
         }
@@ -117,11 +122,15 @@ impl Call {
                 return;
             }
         };
+        self.outputs
+            .push_back(Output::Tell(CallEvent::SuccessorSettled));
         self.description = successor.description;
         self.open_offer = None;
         // Where the one before was being sent concerns nobody any more.
         self.transfer_cut_short();
         let first = self.invite.replace(invite);
+        self.pressing.succeeded(&response.headers);
+        self.outputs.push_back(Output::Tell(CallEvent::Succeeded));
         self.renegotiate(agreed);
         if let Some(first) = first {
             self.sip(first, SipCommand::NotifyRefer(StatusCode::OK));
@@ -133,12 +142,25 @@ impl Call {
     /// The successor did not answer. The call goes on with the first far end, unless that has left already.
     pub(super) fn successor_failed(&mut self, status: StatusCode) {
         self.successor = None;
+        self.outputs
+            .push_back(Output::Tell(CallEvent::SuccessorSettled));
         match self.invite {
             Some(first) => self.sip(first, SipCommand::NotifyRefer(status)),
             None => {
                 let reason = EndReason::with_status(EndCause::Rejected, status.as_u16());
                 self.dialog_is_over(reason);
             }
+        }
+    }
+
+    /// An INVITE of ours has rung for as long as it may: the call's own ends it, a successor's leaves the first far
+    /// end where it is. One that was answered meanwhile goes on.
+    pub fn rang_out(&mut self, invite: InviteId) {
+        if self.is_successor(invite) {
+            self.sip(invite, SipCommand::Cancel);
+            self.successor_failed(StatusCode::REQUEST_TIMEOUT);
+        } else if self.invite == Some(invite) && matches!(self.state, State::Calling { .. }) {
+            self.hang_up(EndCause::NotAnswered.into());
         }
     }
 
@@ -170,13 +192,24 @@ impl Call {
                 return;
             }
         };
+        // Who was being called in the first far end's place is not wanted any more.
+        if let Some(successor) = self.successor.take() {
+            if let Some(invite) = successor.invite {
+                self.sip(invite, SipCommand::Cancel);
+            }
+            self.outputs
+                .push_back(Output::Tell(CallEvent::SuccessorSettled));
+        }
         self.description = description;
         self.open_offer = None;
         let body = session_description(agreed.body.clone());
         self.sip(invite, SipCommand::Accept(Some(body)));
         // Where the one before was being sent concerns nobody any more.
         self.transfer_cut_short();
+        self.give_up_second_leg();
         let first = self.invite.replace(invite);
+        self.pressing.succeeded(&request.headers);
+        self.outputs.push_back(Output::Tell(CallEvent::Succeeded));
         self.renegotiate(agreed);
         if let Some(first) = first {
             let headers = Vec::new();

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use offhook_sip::endpoint::{OutgoingRefer, ReferralNews};
-use offhook_sip::message::StatusCode;
+use offhook_sip::endpoint::{InviteId, OutgoingRefer, ReferralNews, is_settable_header};
+use offhook_sip::message::{StatusCode, Uri};
 
 use super::{Call, Output, SipCommand, State};
-use crate::agent_session::{EndCause, EndReason};
+use crate::agent_session::{
+    CallEvent, EndCause, EndReason, TransferMode, TransferOutcome, TransferRequest, TransferStep,
+};
 
 /// A blind transfer to be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,9 @@ pub enum TransferProgress {
     Ringing(StatusCode),
     /// The new call was answered, or with `wait = false` the far end has accepted; our BYE follows.
     Completed,
-    /// The far end refused the transfer, or the new call failed: 300 to 699.
+    /// The far end did not take the REFER: 300 to 699.
+    Refused(StatusCode),
+    /// It did, and the new call failed: 300 to 699.
     Rejected(StatusCode),
     /// No outcome was told in time, or the news ended early.
     TimedOut,
@@ -41,12 +45,31 @@ pub enum TransferProgress {
 }
 
 impl TransferProgress {
+    /// As the session hears it.
+    #[must_use]
+    pub const fn step(self) -> TransferStep {
+        TransferStep::Over(match self {
+            Self::Accepted => return TransferStep::Accepted,
+            Self::Ringing(status) => return TransferStep::Ringing(status.as_u16()),
+            Self::Completed => TransferOutcome::Completed,
+            Self::Refused(status) | Self::Rejected(status) => {
+                TransferOutcome::Rejected(status.as_u16())
+            }
+            Self::TimedOut => TransferOutcome::TimedOut,
+            Self::Impossible => TransferOutcome::Impossible,
+        })
+    }
+
     /// Whether nothing follows.
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
             Self::Accepted | Self::Ringing(_) => false,
-            Self::Completed | Self::Rejected(_) | Self::TimedOut | Self::Impossible => true,
+            Self::Completed
+            | Self::Refused(_)
+            | Self::Rejected(_)
+            | Self::TimedOut
+            | Self::Impossible => true,
         }
     }
 
@@ -57,34 +80,107 @@ impl TransferProgress {
             Self::Accepted => "accepted",
             Self::Ringing(_) => "ringing",
             Self::Completed => "completed",
-            Self::Rejected(_) => "rejected",
+            Self::Refused(_) | Self::Rejected(_) => "rejected",
             Self::TimedOut => "timed_out",
             Self::Impossible => "impossible",
         }
     }
 }
 
-/// The transfer that is open.
-#[derive(Clone, Copy, Debug)]
+/// The REFER that is open.
+#[derive(Debug)]
 pub(super) struct OpenTransfer {
     wait: bool,
     /// Whether the far end has said that it tries.
     accepted: bool,
+    /// What is done instead where it is refused: somebody is called and joined here.
+    if_refused: Option<Box<TransferRequest>>,
+}
+
+/// Whether somebody can be sent there: what else a text holds could become headers of the INVITE that follows.
+#[must_use]
+pub fn is_transfer_target(target: &str) -> bool {
+    let scheme = target.split_once(':').map(|(scheme, _)| scheme);
+    let is_known = scheme.is_some_and(|scheme| {
+        ["sip", "sips", "tel"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(scheme))
+    });
+    is_known && !target.contains(['<', '>', '"', '\r', '\n', ' ']) && Uri::parse(target).is_ok()
 }
 
 impl Call {
+    /// What a session asks for.
+    pub(super) fn transfer_as_asked(&mut self, request: TransferRequest) {
+        let mut headers = request.headers.iter();
+        let settable = headers.all(|(name, _)| is_settable_header(name));
+        if !is_transfer_target(request.target.expose()) || !settable {
+            tracing::warn!(
+                "the agent sends the far end where nobody can be sent, or with headers that cannot be set"
+            );
+            self.tell_progress(TransferProgress::Impossible);
+            return;
+        }
+        match request.mode {
+            TransferMode::Blind => {
+                let if_refused = request.bridge_if_refused.then(|| Box::new(request.clone()));
+                let plan = TransferPlan {
+                    target: request.target.into_inner(),
+                    referred_by: request.referred_by,
+                    wait: request.wait,
+                    timeout: request.timeout,
+                    headers: request.headers,
+                };
+                self.refer(plan, if_refused);
+            }
+            TransferMode::Attended | TransferMode::Bridge | TransferMode::Warm(_) => {
+                self.consult(Box::new(request));
+            }
+        }
+    }
+
+    pub(super) fn tell_progress(&mut self, progress: TransferProgress) {
+        self.outputs.push_back(Output::Transfer(progress));
+        self.tell_step(progress.step());
+    }
+
+    pub(super) fn tell_step(&mut self, step: TransferStep) {
+        self.outputs
+            .push_back(Output::Tell(CallEvent::Transfer(step)));
+    }
+
+    /// Whether a transfer can begin: the call is up, and none is open.
+    pub(super) fn is_free_for_transfer(&self) -> bool {
+        matches!(self.state, State::Talking)
+            && self.transfer.is_none()
+            && self.consultation.is_none()
+    }
+
     /// Asks the far end to call somebody else. [`Output::Transfer`] tells what becomes of it; the call ends
     /// when it is complete, and goes on when it failed.
     pub fn transfer(&mut self, plan: TransferPlan) {
-        let talking = matches!(self.state, State::Talking) && self.transfer.is_none();
-        let Some(invite) = self.invite.filter(|_| talking) else {
-            self.outputs
-                .push_back(Output::Transfer(TransferProgress::Impossible));
+        self.refer(plan, None);
+    }
+
+    fn refer(&mut self, plan: TransferPlan, if_refused: Option<Box<TransferRequest>>) {
+        let is_free = self.is_free_for_transfer();
+        let Some(invite) = self.invite.filter(|_| is_free) else {
+            self.tell_progress(TransferProgress::Impossible);
             return;
         };
+        self.send_refer(invite, plan, if_refused);
+    }
+
+    pub(super) fn send_refer(
+        &mut self,
+        invite: InviteId,
+        plan: TransferPlan,
+        if_refused: Option<Box<TransferRequest>>,
+    ) {
         self.transfer = Some(OpenTransfer {
             wait: plan.wait,
             accepted: false,
+            if_refused,
         });
         let refer = OutgoingRefer {
             refer_to: plan.target,
@@ -94,6 +190,12 @@ impl Call {
             extra: plan.headers,
         };
         self.sip(invite, SipCommand::Refer(refer));
+    }
+
+    /// The REFER that was wanted could not be sent.
+    pub fn refer_not_sent(&mut self) {
+        self.transfer = None;
+        self.refer_ended(TransferProgress::Impossible);
     }
 
     pub(super) fn on_referral_news(&mut self, news: ReferralNews) {
@@ -111,15 +213,30 @@ impl Call {
             ReferralNews::Accepted => TransferProgress::Accepted,
             ReferralNews::Progress(status) => TransferProgress::Ringing(status),
             ReferralNews::Completed(_) => TransferProgress::Completed,
-            ReferralNews::Failed(status) | ReferralNews::Refused(status) => {
-                TransferProgress::Rejected(status)
-            }
+            ReferralNews::Failed(status) => TransferProgress::Rejected(status),
+            ReferralNews::Refused(status) => TransferProgress::Refused(status),
             ReferralNews::EndedEarly | ReferralNews::TimedOut => TransferProgress::TimedOut,
         };
-        self.outputs.push_back(Output::Transfer(progress));
-        if progress.is_final() {
-            self.transfer = None;
+        if !progress.is_final() {
+            return self.tell_progress(progress);
         }
+        let open = self.transfer.take();
+        let if_refused = open.and_then(|open| open.if_refused);
+        match (progress, if_refused) {
+            (TransferProgress::Refused(status), Some(instead)) => {
+                tracing::info!(%status, "the far end refuses to be sent elsewhere: the target is called");
+                self.consult(instead);
+            }
+            (progress, _) => self.refer_ended(progress),
+        }
+    }
+
+    /// A REFER is over, with nothing to be done instead.
+    fn refer_ended(&mut self, progress: TransferProgress) {
+        if self.consultation.is_some() {
+            return self.sent_to_second_leg(progress);
+        }
+        self.tell_progress(progress);
         if progress == TransferProgress::Completed {
             self.hang_up(EndReason::new(EndCause::Transferred));
         }
@@ -129,11 +246,16 @@ impl Call {
     /// where it was sent, as far as anybody can tell.
     pub(super) fn transfer_cut_short(&mut self) {
         if let Some(OpenTransfer { accepted, .. }) = self.transfer.take() {
-            self.outputs.push_back(Output::Transfer(if accepted {
+            if accepted {
+                self.leave_second_leg_alone();
+            } else if self.consultation.is_some() {
+                self.end_second_leg(EndCause::AgentHungUp);
+            }
+            self.tell_progress(if accepted {
                 TransferProgress::Completed
             } else {
                 TransferProgress::TimedOut
-            }));
+            });
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Whether a flow that could be read makes sense as a conversation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::mistake::FlowMistake;
-use super::{Flow, Next, Prompt, Step, StepName};
+use super::voicemail::Answerers;
+use super::{Flow, Next, Step, StepName, names};
 
 /// Prompts that may follow each other without a pause: what a session lets wait behind the first.
 const LONGEST_BREATH: usize = 8;
@@ -17,7 +18,7 @@ pub(super) fn check(flow: &Flow, whole: bool) -> Vec<FlowMistake> {
         collisions(step, &mut mistakes);
         pointless_exits(name, step, &mut mistakes);
     }
-    prompts(flow, &mut mistakes);
+    names::check(flow, &mut mistakes);
     circles(flow, &mut mistakes);
     if whole && mistakes.is_empty() {
         unreachable_steps(flow, &mut mistakes);
@@ -49,7 +50,7 @@ pub(super) fn unknown_words(flow: &Flow, knows: impl Fn(&str) -> bool) -> Vec<Fl
     mistakes
 }
 
-fn key(name: &StepName) -> String {
+pub(super) fn key(name: &StepName) -> String {
     format!("step.{name}")
 }
 
@@ -64,31 +65,12 @@ fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
         }
     };
     check("start".to_owned(), &flow.start);
+    for (key, _, step) in flow.answerers.iter().flat_map(Answerers::steps) {
+        check(format!("voicemail.{key}"), step);
+    }
     for (name, step) in &flow.steps {
-        let key = key(name);
-        match &step.next {
-            Next::Then(then) => check(format!("{key}.then"), then),
-            Next::Collect(collection) => check(format!("{key}.then"), &collection.then),
-            Next::Choose(branches) => {
-                for branch in branches {
-                    // `yes = "step"` is its own key; an item of `expect` has it in `then`.
-                    let key = if branch.key.ends_with(']') {
-                        format!("{}.then", branch.key)
-                    } else {
-                        branch.key.clone()
-                    };
-                    check(key, &branch.then);
-                }
-            }
-            Next::HangUp => {}
-        }
-        for (which, step) in [
-            ("on_silence", &step.on_silence),
-            ("on_no_match", &step.on_no_match),
-        ] {
-            if let Some(step) = step {
-                check(format!("{key}.{which}"), step);
-            }
+        for exit in step.exits() {
+            check(format!("{}.{}", key(name), exit.key), exit.to);
         }
     }
 }
@@ -124,8 +106,7 @@ fn collisions(step: &Step, mistakes: &mut Vec<FlowMistake>) {
 /// A caller cannot know that it is their turn.
 fn silent_questions(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     for (name, step) in &flow.steps {
-        let waits = matches!(step.next, Next::Choose(_) | Next::Collect(_));
-        if waits && step.say.is_none() {
+        if step.waits() && step.say.is_none() {
             mistakes.push(FlowMistake::new(
                 key(name),
                 "waits for the caller but says nothing first: give it say",
@@ -136,61 +117,19 @@ fn silent_questions(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 
 /// Exits that can never be taken: a step that does not listen has no silence.
 fn pointless_exits(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>) {
-    match step.next {
-        Next::Choose(_) | Next::Collect(_) => {}
-        Next::Then(_) | Next::HangUp => {
-            let exits = [
-                ("on_silence", step.on_silence.is_some()),
-                ("on_no_match", step.on_no_match.is_some()),
-                ("reprompt", step.reprompt.is_some()),
-            ];
-            for (which, _) in exits.into_iter().filter(|(_, given)| *given) {
-                mistakes.push(FlowMistake::new(
-                    format!("{}.{which}", key(name)),
-                    "is never used: the step does not wait for the caller",
-                ));
-            }
-        }
+    if step.waits() {
+        return;
     }
-}
-
-/// `{name}` of something that is not collected anywhere, or must not be repeated.
-fn prompts(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
-    let collected: BTreeMap<&str, bool> = flow
-        .steps
-        .values()
-        .filter_map(|step| match &step.next {
-            Next::Collect(collection) => Some((collection.name.as_str(), collection.sensitive)),
-            Next::Then(_) | Next::Choose(_) | Next::HangUp => None,
-        })
-        .collect();
-    let mut check = |key: String, prompt: &Prompt| {
-        let Prompt::Text(text) = prompt else { return };
-        for name in placeholders(text) {
-            match collected.get(name) {
-                Some(false) => {}
-                Some(true) => mistakes.push(FlowMistake::new(
-                    key.clone(),
-                    format!(
-                        "says {{{name}}}, which is sensitive: it would be heard and written down"
-                    ),
-                )),
-                None => mistakes.push(FlowMistake::new(
-                    key.clone(),
-                    format!("{{{name}}} is collected by no step"),
-                )),
-            }
-        }
-    };
-    check("silence".to_owned(), &flow.silence);
-    check("no_match".to_owned(), &flow.no_match);
-    check("goodbye".to_owned(), &flow.goodbye);
-    for (name, step) in &flow.steps {
-        for (which, prompt) in [("say", &step.say), ("reprompt", &step.reprompt)] {
-            if let Some(prompt) = prompt {
-                check(format!("{}.{which}", key(name)), prompt);
-            }
-        }
+    let exits = [
+        ("on_silence", step.on_silence.is_some()),
+        ("on_no_match", step.on_no_match.is_some()),
+        ("reprompt", step.reprompt.is_some()),
+    ];
+    for (which, _) in exits.into_iter().filter(|(_, given)| *given) {
+        mistakes.push(FlowMistake::new(
+            format!("{}.{which}", key(name)),
+            "is never used: the step does not wait for the caller",
+        ));
     }
 }
 
@@ -205,35 +144,49 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
 fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     let mut reported = BTreeSet::new();
     for start in flow.steps.keys() {
-        let mut walked = vec![start];
-        let mut at = start;
-        while let Some(Step {
-            next: Next::Then(then),
-            ..
-        }) = flow.steps.get(at)
-        {
-            if then == start {
-                let mut circle = walked.clone();
-                circle.sort();
-                if reported.insert(circle) {
-                    let names: Vec<&str> = walked.iter().map(|name| name.as_str()).collect();
-                    mistakes.push(FlowMistake::new(
-                        format!("{}.then", key(start)),
-                        format!(
-                            "a circle in which no step waits for the caller: {}",
-                            names.join(", ")
-                        ),
-                    ));
-                }
-                break;
-            }
-            if walked.contains(&then) {
-                break;
-            }
-            walked.push(then);
-            at = then;
+        let Some((exit, walked)) = circle_from(flow, start) else {
+            continue;
+        };
+        let mut circle = walked.clone();
+        circle.sort();
+        if reported.insert(circle) {
+            let names: Vec<&str> = walked.iter().map(|name| name.as_str()).collect();
+            mistakes.push(FlowMistake::new(
+                format!("{}.{exit}", key(start)),
+                format!(
+                    "a circle in which no step waits for the caller: {}",
+                    names.join(", ")
+                ),
+            ));
         }
     }
+}
+
+/// The shortest way from a step back to itself that is taken without the caller's doing anything: the key of its first
+/// exit, and the steps on it.
+fn circle_from<'a>(flow: &'a Flow, start: &'a StepName) -> Option<(String, Vec<&'a StepName>)> {
+    let goes_on = |name: &StepName| {
+        let exits = flow.steps.get(name).map(Step::exits).unwrap_or_default();
+        exits.into_iter().filter(|exit| exit.by.itself())
+    };
+    let mut seen = BTreeSet::from([start]);
+    let mut ways: VecDeque<(String, Vec<&StepName>)> = goes_on(start)
+        .map(|exit| (exit.key, vec![start, exit.to]))
+        .collect();
+    while let Some((first, mut way)) = ways.pop_front() {
+        let at = way.last().copied()?;
+        if at == start {
+            way.pop();
+            return Some((first, way));
+        }
+        if seen.insert(at) {
+            ways.extend(goes_on(at).map(|exit| {
+                let further = way.iter().copied().chain([exit.to]);
+                (first.clone(), further.collect())
+            }));
+        }
+    }
+    None
 }
 
 /// More prompts one after the other than a session lets wait: the last would never be heard. Reported
@@ -241,7 +194,13 @@ fn circles(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 fn long_breaths(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     let follow_on = |step: &Step| match &step.next {
         Next::Then(then) => flow.steps.get_key_value(then),
-        Next::Choose(_) | Next::Collect(_) | Next::HangUp => None,
+        Next::Choose(_)
+        | Next::Collect(_)
+        | Next::Transfer { .. }
+        | Next::Record(_)
+        | Next::Ask(_)
+        | Next::HandOver(_)
+        | Next::HangUp => None,
     };
     let following: BTreeSet<&StepName> = flow
         .steps
@@ -279,7 +238,10 @@ fn reachable<'a>(flow: &'a Flow, from: &'a StepName) -> BTreeSet<&'a StepName> {
 }
 
 fn unreachable_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
-    let reached = reachable(flow, &flow.start);
+    let mut reached = reachable(flow, &flow.start);
+    for (_, _, step) in flow.answerers.iter().flat_map(Answerers::steps) {
+        reached.extend(reachable(flow, step));
+    }
     for name in flow.steps.keys().filter(|name| !reached.contains(name)) {
         mistakes.push(FlowMistake::new(
             key(name),
@@ -292,14 +254,17 @@ fn unreachable_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
 fn traps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
     for name in flow.steps.keys() {
         let ends = |name: &&StepName| {
-            flow.steps
-                .get(*name)
-                .is_some_and(|step| step.next == Next::HangUp)
+            flow.steps.get(*name).is_some_and(|step| {
+                matches!(
+                    step.next,
+                    Next::HangUp | Next::HandOver(_) | Next::Transfer { .. }
+                )
+            })
         };
         if !reachable(flow, name).iter().any(ends) {
             mistakes.push(FlowMistake::new(
                 key(name),
-                "is a dead end: no step with hangup = true can be reached from it",
+                "is a dead end: no step with hangup = true, transfer or hand_over can be reached from it",
             ));
         }
     }

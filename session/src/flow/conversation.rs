@@ -1,20 +1,27 @@
 //! One caller's walk through a flow: what happened goes in, what to do comes out. No clock, no IO.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::control::Digit;
 
-use super::check::placeholders;
+use super::record::{KeptMessage, RecordMessage};
+use super::sending::Sending;
+use super::values::{FlowValue, FlowValues};
+use super::webhook::Webhook;
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
+use crate::agent_session::CallFacts;
 use crate::grammar::Grammar;
+use crate::provider::WebhookRequest;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Input {
     /// The conversation begins.
     Entered,
+    /// It goes on elsewhere: no person answered.
+    Redirected(StepName),
     /// The caller said a phrase, or several in one turn.
     Heard {
         /// All that was said.
@@ -30,6 +37,18 @@ pub(super) enum Input {
     Collected(String),
     /// The caller keyed in too short a string: did not finish it, or ended it at once.
     CollectedTooLittle,
+    /// The caller could not be sent elsewhere.
+    NotTransferred,
+    /// The caller left a message.
+    Recorded(KeptMessage),
+    /// No message could be recorded, or the caller wanted to leave none.
+    NotRecorded,
+    /// A webhook answered, with this body.
+    Answered(Vec<u8>),
+    /// A webhook gave no answer.
+    NotAnswered,
+    /// Nobody took the caller over.
+    NotHandedOver,
     /// The caller has been silent.
     Silent,
     /// The caller has been silent for as long as the session waits: one that leaves the counting of
@@ -58,6 +77,19 @@ pub(super) enum Action {
         /// How long the first digit may take after what is said before it.
         patience: Duration,
     },
+    /// Send the caller there when everything was said, and come back if that fails.
+    Transfer(Box<Sending>),
+    /// Record a message when everything was said, and come back with it.
+    Record {
+        /// How.
+        message: Box<RecordMessage>,
+        /// How long the caller may take to begin.
+        patience: Duration,
+    },
+    /// Ask the webhook of this step ([`Conversation::webhook_request`]) and come back with its answer.
+    Ask,
+    /// Give the caller to this agent when everything was said, and come back if nobody takes them over.
+    HandOver(String),
     /// Hang up when everything was said.
     HangUp {
         /// Because the caller stayed silent, and not because the flow ended.
@@ -69,31 +101,61 @@ pub(super) enum Action {
 pub(super) struct Conversation {
     flow: Arc<Flow>,
     at: StepName,
+    has_begun: bool,
     no_matches: u32,
     silences: u32,
     /// Steps given up in silence since the caller was last heard: none is come back to, so that a
     /// silent caller is let go at last.
     given_up: BTreeSet<StepName>,
-    collected: BTreeMap<String, String>,
+    values: FlowValues,
     over: bool,
 }
 
 impl Conversation {
-    pub(super) fn new(flow: Arc<Flow>) -> Self {
+    /// `values`: what whoever handed the caller over knew.
+    pub(super) fn new(flow: Arc<Flow>, values: FlowValues) -> Self {
         Self {
             at: flow.start.clone(),
+            has_begun: false,
+            values: values.only(&flow.inherits),
             flow,
             no_matches: 0,
             silences: 0,
             given_up: BTreeSet::new(),
-            collected: BTreeMap::new(),
             over: false,
         }
+    }
+
+    /// Lets the conversation begin at that step, or answers that it has begun.
+    pub(super) fn begin_at(&mut self, step: &StepName) -> bool {
+        if !self.has_begun {
+            self.at = step.clone();
+        }
+        !self.has_begun
     }
 
     /// The step the caller is at.
     pub(super) fn at(&self) -> &StepName {
         &self.at
+    }
+
+    /// What the webhook of the step the caller is at is to be asked; `None` where there is none.
+    pub(super) fn webhook_request(&self, call: &CallFacts) -> Option<WebhookRequest> {
+        match &self.flow.step(&self.at).next {
+            Next::Ask(webhook) => Some(webhook.request(&self.at, call, &self.values)),
+            Next::Then(_)
+            | Next::Choose(_)
+            | Next::Collect(_)
+            | Next::Transfer { .. }
+            | Next::Record(_)
+            | Next::HandOver(_)
+            | Next::HangUp => None,
+        }
+    }
+
+    /// What another agent may know; `None` when the caller was handed over too often.
+    pub(super) fn values_to_hand_over(&self) -> Option<FlowValues> {
+        self.values.to_hand_over()
     }
 
     /// Takes what happened and says what to do.
@@ -105,15 +167,29 @@ impl Conversation {
         let step = flow.step(&self.at);
         let mut breath = Breath::default();
         match &input {
-            Input::Entered | Input::Silent | Input::SilentToTheEnd => {}
+            Input::Entered
+            | Input::Redirected(_)
+            | Input::NotTransferred
+            | Input::NotRecorded
+            | Input::Answered(_)
+            | Input::NotAnswered
+            | Input::NotHandedOver
+            | Input::Silent
+            | Input::SilentToTheEnd => {}
             Input::Heard { .. }
             | Input::NotUnderstood
             | Input::Pressed(_)
             | Input::Collected(_)
-            | Input::CollectedTooLittle => self.given_up.clear(),
+            | Input::CollectedTooLittle
+            | Input::Recorded(_) => self.given_up.clear(),
         }
         match (input, &step.next) {
-            (Input::Entered, _) => self.enter(&flow.start, &mut breath),
+            (Input::Entered, _) => {
+                self.has_begun = true;
+                let begin = self.at.clone();
+                self.enter(&begin, &mut breath);
+            }
+            (Input::Redirected(to), _) => self.enter(&to, &mut breath),
             (Input::Heard { whole, last }, Next::Choose(branches)) => {
                 let means = |phrase| find(branches, |branch| branch.phrases.contains(phrase));
                 // Who says something twice, or thinks better of it, means what they said last.
@@ -135,10 +211,32 @@ impl Conversation {
                 self.not_understood(step, &mut breath);
             }
             (Input::Collected(digits), Next::Collect(collection)) => {
-                self.collected.insert(collection.name.clone(), digits);
+                let sensitive = collection.sensitive;
+                let digits = FlowValue::Digits { digits, sensitive };
+                self.values.set(&collection.name, digits);
                 self.enter(&collection.then, &mut breath);
             }
-            (Input::Silent, Next::Choose(_) | Next::Collect(_)) => self.silent(step, &mut breath),
+            // Nobody is silent in a transfer, or while joined to another: it was, and is over.
+            (Input::NotTransferred | Input::Silent, Next::Transfer { failed, .. }) => {
+                self.leave(failed.as_ref(), false, &mut breath);
+            }
+            (Input::Recorded(kept), Next::Record(message)) => {
+                self.values.set(&message.name, FlowValue::Message(kept));
+                self.enter(&message.then, &mut breath);
+            }
+            (Input::NotRecorded, Next::Record(message)) => {
+                self.leave(message.failed.as_ref(), false, &mut breath);
+            }
+            (Input::Answered(body), Next::Ask(webhook)) => {
+                self.answered(webhook, &body, &mut breath);
+            }
+            (Input::NotHandedOver, Next::HandOver(_)) => self.leave(None, false, &mut breath),
+            (Input::NotAnswered, Next::Ask(webhook)) => {
+                self.leave(webhook.failed.as_ref(), false, &mut breath);
+            }
+            (Input::Silent, Next::Choose(_) | Next::Collect(_) | Next::Record(_)) => {
+                self.silent(step, &mut breath);
+            }
             (Input::SilentToTheEnd, _) => {
                 // The session will not wake us again: only an exit that hangs up by itself is taken.
                 let exit = step.on_silence.as_ref();
@@ -147,13 +245,33 @@ impl Conversation {
             }
             // Meant for a step that was left since: speech and digits cross transitions.
             (
-                Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_) | Input::Silent,
-                Next::Then(_) | Next::HangUp,
+                Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_),
+                Next::Then(_)
+                | Next::Collect(_)
+                | Next::Transfer { .. }
+                | Next::Record(_)
+                | Next::Ask(_)
+                | Next::HandOver(_)
+                | Next::HangUp,
             )
-            | (Input::Heard { .. } | Input::NotUnderstood | Input::Pressed(_), Next::Collect(_))
             | (
-                Input::Collected(_) | Input::CollectedTooLittle,
-                Next::Then(_) | Next::Choose(_) | Next::HangUp,
+                Input::Silent,
+                Next::Then(_)
+                | Next::Ask(_)
+                | Next::HandOver(_)
+                | Next::HangUp,
+            )
+            // Each of these belongs to one kind of step, above.
+            | (
+                Input::Collected(_)
+                | Input::CollectedTooLittle
+                | Input::NotTransferred
+                | Input::Recorded(_)
+                | Input::NotRecorded
+                | Input::Answered(_)
+                | Input::NotAnswered
+                | Input::NotHandedOver,
+                _,
             ) => {}
         }
         breath.actions
@@ -168,12 +286,24 @@ impl Conversation {
             self.no_matches = 0;
             self.silences = 0;
             let step = flow.step(name);
+            if self.given_up.contains(name) {
+                // A webhook led here, and nobody was heard since it was given up.
+                return self.leave(None, true, breath);
+            }
             if let Some(say) = &step.say {
                 breath.say(self.fill_in(say));
             }
             match &step.next {
                 Next::Then(then) => name = then,
-                Next::Choose(_) | Next::Collect(_) => return self.listen(step, breath),
+                Next::Choose(_) | Next::Collect(_) | Next::Record(_) => {
+                    return self.listen(step, breath);
+                }
+                Next::Transfer { sending, .. } => {
+                    let filled = sending.map_prompts(|prompt| self.fill_in(prompt));
+                    return breath.transfer(Box::new(filled));
+                }
+                Next::Ask(_) => return breath.ask(),
+                Next::HandOver(agent) => return breath.hand_over(agent),
                 Next::HangUp => {
                     self.over = true;
                     return breath.hang_up(false);
@@ -182,13 +312,43 @@ impl Conversation {
         }
     }
 
+    fn answered(&mut self, webhook: &Webhook, body: &[u8], breath: &mut Breath) {
+        match webhook.read_answer(body) {
+            Ok(answer) => {
+                for (name, text) in answer.texts {
+                    self.values.set(&name, FlowValue::Text(text));
+                }
+                self.enter(answer.goto.as_ref().unwrap_or(&webhook.then), breath);
+            }
+            Err(why) => {
+                tracing::warn!(
+                    step = self.at.as_str(),
+                    why,
+                    "a webhook's answer is of no use"
+                );
+                self.leave(webhook.failed.as_ref(), false, breath);
+            }
+        }
+    }
+
     fn listen(&self, step: &Step, breath: &mut Breath) {
         breath.actions.push(Action::Expect(step.grammar()));
-        if let Next::Collect(collection) = &step.next {
-            breath.actions.push(Action::Collect {
+        let patience = self.flow.silence_after;
+        match &step.next {
+            Next::Collect(collection) => breath.actions.push(Action::Collect {
                 collection: collection.clone(),
-                patience: self.flow.silence_after,
-            });
+                patience,
+            }),
+            Next::Record(message) => breath.actions.push(Action::Record {
+                message: message.clone(),
+                patience,
+            }),
+            Next::Then(_)
+            | Next::Choose(_)
+            | Next::Transfer { .. }
+            | Next::Ask(_)
+            | Next::HandOver(_)
+            | Next::HangUp => {}
         }
     }
 
@@ -234,19 +394,24 @@ impl Conversation {
         breath.hang_up(silent);
     }
 
-    /// A prompt with the collected digits in the place of their names.
-    fn fill_in(&self, prompt: &Prompt) -> Prompt {
+    /// A prompt with what is known in the place of its names.
+    pub(super) fn fill_in(&self, prompt: &Prompt) -> Prompt {
         let Prompt::Text(text) = prompt else {
             return prompt.clone();
         };
-        let mut filled = text.clone();
-        for name in placeholders(text) {
-            let digits = self
-                .collected
-                .get(name)
-                .map(|digits| spell(digits))
-                .unwrap_or_default();
-            filled = filled.replace(&format!("{{{name}}}"), &digits);
+        let mut pieces = text.split('{');
+        let mut filled = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            match piece.split_once('}') {
+                Some((name, rest)) => {
+                    filled.push_str(&self.values.spoken(name));
+                    filled.push_str(rest);
+                }
+                None => {
+                    filled.push('{');
+                    filled.push_str(piece);
+                }
+            }
         }
         Prompt::Text(filled)
     }
@@ -270,27 +435,17 @@ impl Flow {
     fn waits_at<'a>(&'a self, name: &'a StepName) -> Option<&'a StepName> {
         match &self.step(name).next {
             Next::Then(then) => self.waits_at(then),
-            Next::HangUp => None,
-            Next::Choose(_) | Next::Collect(_) => Some(name),
+            Next::Transfer { failed, .. } => self.waits_at(failed.as_ref()?),
+            // It may lead anywhere; where nothing better is known, on.
+            Next::Ask(webhook) => self.waits_at(&webhook.then),
+            Next::HandOver(_) | Next::HangUp => None,
+            Next::Choose(_) | Next::Collect(_) | Next::Record(_) => Some(name),
         }
     }
 }
 
 fn find(branches: &[Branch], is: impl Fn(&Branch) -> bool) -> Option<&Branch> {
     branches.iter().find(|branch| is(branch))
-}
-
-/// Digits as they are read out: one by one.
-fn spell(digits: &str) -> String {
-    let words: Vec<String> = digits
-        .chars()
-        .map(|digit| match digit {
-            '*' => "star".to_owned(),
-            '#' => "hash".to_owned(),
-            digit => digit.to_string(),
-        })
-        .collect();
-    words.join(" ")
 }
 
 /// What is done in answer to one input: the first thing said takes the place of what was being said,
@@ -311,14 +466,36 @@ impl Breath {
         });
     }
 
+    /// Nothing that the caller says changes it: who is sent elsewhere is told so first.
+    fn transfer(&mut self, sending: Box<Sending>) {
+        self.last_words();
+        self.actions.push(Action::Transfer(sending));
+    }
+
+    /// Nothing is listened for until there is an answer.
+    fn ask(&mut self) {
+        self.actions.push(Action::Expect(None));
+        self.actions.push(Action::Ask);
+    }
+
+    /// Who is given to somebody else is told so first.
+    fn hand_over(&mut self, agent: &str) {
+        self.last_words();
+        self.actions.push(Action::HandOver(agent.to_owned()));
+    }
+
     /// These were the last words: the caller can no longer change anything by speaking over them.
     fn hang_up(&mut self, silent: bool) {
+        self.last_words();
+        self.actions.push(Action::HangUp { silent });
+    }
+
+    fn last_words(&mut self) {
         for action in &mut self.actions {
             if let Action::Say { interruptible, .. } = action {
                 *interruptible = false;
             }
         }
         self.actions.push(Action::Expect(None));
-        self.actions.push(Action::HangUp { silent });
     }
 }

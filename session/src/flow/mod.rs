@@ -11,11 +11,24 @@
 //! `docs/flow.md` describes the file.
 
 mod agent;
+mod asking;
 mod check;
+mod colleagues;
 mod conversation;
+mod drawing;
+mod errand;
+mod exits;
+mod means;
 mod mistake;
+mod names;
 mod parse;
+mod prompting;
+mod record;
+mod sending;
 mod table;
+mod values;
+mod voicemail;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +41,17 @@ use std::time::Duration;
 use offhook_media::control::Digit;
 
 pub use agent::{FlowAgent, Recordings};
+pub use colleagues::Colleagues;
+pub use drawing::DrawStyle;
+pub use means::FlowMeans;
 pub use mistake::FlowMistake;
+pub use values::FlowValues;
 
 use crate::grammar::Grammar;
+use record::RecordMessage;
+use sending::Sending;
+use voicemail::Answerers;
+use webhook::Webhook;
 
 /// A step's name, as the file gives it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +86,10 @@ impl fmt::Display for StepName {
 pub struct Flow {
     start: StepName,
     steps: BTreeMap<StepName, Step>,
+    /// The names that it takes over from a flow that hands a caller over.
+    inherits: Vec<String>,
+    /// Where it goes when no person answers a call of ours.
+    answerers: Option<Answerers>,
     silence_after: Duration,
     retries: u32,
     silence: Prompt,
@@ -126,10 +151,66 @@ impl Flow {
         texts
     }
 
+    /// Those of them that a caller hears before they are waited for.
+    #[must_use]
+    pub fn first_texts(&self) -> Vec<&str> {
+        let mut texts = Vec::new();
+        let mut at = self.steps.get(&self.start);
+        while let Some(step) = at {
+            if let Some(Prompt::Text(text)) = &step.say
+                && !text.contains('{')
+            {
+                texts.push(text.as_str());
+            }
+            // No circle is without a step that waits.
+            at = match &step.next {
+                Next::Then(then) => self.steps.get(then),
+                Next::Choose(_)
+                | Next::Collect(_)
+                | Next::Transfer { .. }
+                | Next::Record(_)
+                | Next::Ask(_)
+                | Next::HandOver(_)
+                | Next::HangUp => None,
+            };
+        }
+        texts
+    }
+
     /// Whether any prompt has to be synthesised.
     #[must_use]
     pub fn needs_a_voice(&self) -> bool {
         self.prompts().any(|prompt| prompt.recording().is_none())
+    }
+
+    /// Whether any step asks a webhook.
+    #[must_use]
+    pub fn asks_webhooks(&self) -> bool {
+        let mut steps = self.steps.values();
+        steps.any(|step| matches!(step.next, Next::Ask(_)))
+    }
+
+    /// The agents that it may hand its callers over to, each with the key that names it.
+    pub fn hands_over_to(&self) -> impl Iterator<Item = (String, &str)> {
+        self.steps
+            .iter()
+            .filter_map(|(name, step)| match &step.next {
+                Next::HandOver(agent) => Some((format!("step.{name}.hand_over"), agent.as_str())),
+                Next::Then(_)
+                | Next::Choose(_)
+                | Next::Collect(_)
+                | Next::Transfer { .. }
+                | Next::Record(_)
+                | Next::Ask(_)
+                | Next::HangUp => None,
+            })
+    }
+
+    /// Whether any step records a message.
+    #[must_use]
+    pub fn records_messages(&self) -> bool {
+        let mut steps = self.steps.values();
+        steps.any(|step| matches!(step.next, Next::Record(_)))
     }
 
     /// What the flow may hear at each step, steps that listen for no phrase left out.
@@ -158,10 +239,7 @@ impl Flow {
     }
 
     fn prompts(&self) -> impl Iterator<Item = &Prompt> {
-        let steps = self
-            .steps
-            .values()
-            .flat_map(|step| step.say.iter().chain(&step.reprompt));
+        let steps = self.steps.values().flat_map(Step::prompts);
         [&self.silence, &self.no_match, &self.goodbye]
             .into_iter()
             .chain(steps)
@@ -212,6 +290,22 @@ struct Step {
 }
 
 impl Step {
+    /// Everything that is said at it, also to others than the caller.
+    fn prompts(&self) -> impl Iterator<Item = &Prompt> {
+        let sending = match &self.next {
+            Next::Transfer { sending, .. } => Some(sending),
+            Next::Then(_)
+            | Next::Choose(_)
+            | Next::Collect(_)
+            | Next::Record(_)
+            | Next::Ask(_)
+            | Next::HandOver(_)
+            | Next::HangUp => None,
+        };
+        let others = sending.into_iter().flat_map(|sending| sending.prompts());
+        self.say.iter().chain(&self.reprompt).chain(others)
+    }
+
     /// What to listen for, `None` where no phrase is expected.
     fn grammar(&self) -> Option<Grammar> {
         let Next::Choose(branches) = &self.next else {
@@ -221,20 +315,12 @@ impl Step {
             .iter()
             .flat_map(|branch| branch.phrases.iter().cloned())
             .collect();
-        (!phrases.is_empty()).then_some(Grammar { phrases })
+        (!phrases.is_empty()).then(|| Grammar::new(phrases))
     }
 
     /// The steps that may follow.
     fn successors(&self) -> impl Iterator<Item = &StepName> {
-        let next: Vec<&StepName> = match &self.next {
-            Next::Then(step) => vec![step],
-            Next::Choose(branches) => branches.iter().map(|branch| &branch.then).collect(),
-            Next::Collect(collection) => vec![&collection.then],
-            Next::HangUp => Vec::new(),
-        };
-        next.into_iter()
-            .chain(&self.on_silence)
-            .chain(&self.on_no_match)
+        self.exits().into_iter().map(|exit| exit.to)
     }
 }
 
@@ -247,6 +333,19 @@ enum Next {
     Choose(Vec<Branch>),
     /// A string of digits is collected.
     Collect(DigitString),
+    /// The caller is sent elsewhere. The call ends where that succeeds.
+    Transfer {
+        /// To whom, and how.
+        sending: Box<Sending>,
+        /// Where to go when it fails; by default goodbye.
+        failed: Option<StepName>,
+    },
+    /// The caller leaves a message.
+    Record(Box<RecordMessage>),
+    /// A program of others is asked.
+    Ask(Box<Webhook>),
+    /// Another agent takes the caller over.
+    HandOver(String),
     /// The call ends.
     HangUp,
 }

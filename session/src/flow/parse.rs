@@ -7,13 +7,12 @@ use offhook_media::control::Digit;
 use toml::Table;
 
 use super::mistake::FlowMistake;
+use super::names::is_name;
+use super::sending::read_sending;
 use super::table::{Mistakes, Reader, TextOrTable};
-use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName, check};
-use crate::grammar::phrase;
-
-/// What counts as yes and as no. Digits as well: 1 and 2.
-const YES: [&str; 5] = ["yes", "yes please", "yeah", "correct", "that's right"];
-const NO: [&str; 3] = ["no", "no thank you", "no thanks"];
+use super::voicemail::Answerers;
+use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName, check, errand};
+use crate::grammar::{NO, YES, phrase};
 
 /// Longest phrase, in words, and most phrases of one step: what a recogniser takes in its stride.
 const LONGEST_PHRASE: usize = 12;
@@ -46,6 +45,8 @@ fn read_flow(mut file: Reader<'_>) -> Flow {
         String::new()
     });
     let silence_after = Duration::from_secs(file.number("silence_s", 2, 120).unwrap_or(8).into());
+    let inherits = file.texts("inherits").unwrap_or_default();
+    let answerers = file.table("voicemail").map(Answerers::read);
     let retries = file.number("retries", 0, 10).unwrap_or(2);
     let silence = read_prompt(&mut file, "silence");
     let no_match = read_prompt(&mut file, "no_match");
@@ -69,6 +70,8 @@ fn read_flow(mut file: Reader<'_>) -> Flow {
     Flow {
         start: StepName::new(&start),
         steps,
+        inherits,
+        answerers,
         silence_after,
         retries,
         silence: or(silence, "Are you still there?"),
@@ -93,17 +96,25 @@ fn read_step(mut step: Reader<'_>) -> Step {
     }
 }
 
-/// What follows: exactly one of branches (`expect`, `yes`, `no`), `collect` with `then`, `then`,
-/// `hangup`.
+/// What follows: exactly one of branches (`expect`, `yes`, `no`), `collect` with `then`, `then`, `transfer`, an
+/// errand, `hangup`.
 fn read_next(step: &mut Reader<'_>) -> Next {
     let branches = read_branches(step);
     let collect = step.table("collect");
     let then = read_step_name(step, "then");
+    let transfer = step.text("transfer");
+    let failed = read_step_name(step, "failed");
     let hangup = step.flag("hangup").unwrap_or(false);
+    let errand = errand::read(step, &then, &failed);
     let says = [
         (!branches.is_empty(), "expect, yes or no"),
         (collect.is_some(), "collect"),
-        (then.is_some() && collect.is_none(), "then"),
+        (
+            then.is_some() && collect.is_none() && !errand.takes_then(),
+            "then",
+        ),
+        (transfer.is_some(), "transfer"),
+        (errand.key().is_some(), errand.key().unwrap_or_default()),
         (hangup, "hangup"),
     ];
     let said: Vec<&str> = says
@@ -113,6 +124,16 @@ fn read_next(step: &mut Reader<'_>) -> Next {
         .collect();
     if let [first, second, ..] = said[..] {
         step.mistake(second, format!("a step cannot have this beside {first}"));
+    }
+    if transfer.is_none() && !errand.may_fail() && failed.is_some() {
+        step.mistake("failed", errand::NOTHING_FAILS);
+    }
+    if let Some(target) = transfer {
+        let sending = Box::new(read_sending(step, target));
+        return Next::Transfer { sending, failed };
+    }
+    if let Some(next) = errand.next() {
+        return next;
     }
     if !branches.is_empty() {
         return Next::Choose(branches);
@@ -130,9 +151,7 @@ fn read_next(step: &mut Reader<'_>) -> Next {
         Some(then) => Next::Then(then),
         None => {
             if said.is_empty() {
-                step.mistake_here(
-                    "leads nowhere: give it expect, yes and no, collect, then, or hangup = true",
-                );
+                step.mistake_here(errand::LEADS_NOWHERE);
             }
             Next::HangUp
         }
@@ -165,6 +184,7 @@ fn read_branches(step: &mut Reader<'_>) -> Vec<Branch> {
             });
         }
     }
+    // The keys 1 and 2 as well.
     for (key, phrases, digit) in [("yes", &YES[..], '1'), ("no", &NO[..], '2')] {
         if let Some(then) = read_step_name(step, key) {
             branches.push(Branch {
@@ -237,10 +257,7 @@ fn read_digits(item: &mut Reader<'_>) -> Vec<Digit> {
 
 fn read_digit_string(mut collect: Reader<'_>, then: StepName) -> DigitString {
     let name = collect.text("name").unwrap_or_else(|| "digits".to_owned());
-    if !name
-        .chars()
-        .all(|symbol| symbol.is_ascii_lowercase() || symbol == '_')
-    {
+    if !is_name(&name) {
         collect.mistake(
             "name",
             format!("{name:?}: a name is lower-case letters and _"),
@@ -253,24 +270,7 @@ fn read_digit_string(mut collect: Reader<'_>, then: StepName) -> DigitString {
     if min > max {
         collect.mistake("min", format!("{min} is more than max, {max}"));
     }
-    let terminator = match collect.text("terminator").as_deref() {
-        None => Digit::from_char('#'),
-        Some("none") => None,
-        Some(text) => {
-            let mut symbols = text.chars();
-            let digit = symbols
-                .next()
-                .and_then(Digit::from_char)
-                .filter(|_| symbols.next().is_none());
-            if digit.is_none() {
-                collect.mistake(
-                    "terminator",
-                    format!("{text:?} is no key of a telephone, nor \"none\""),
-                );
-            }
-            digit
-        }
-    };
+    let terminator = read_terminator(&mut collect);
     let sensitive = collect.flag("sensitive").unwrap_or(false);
     collect.finish();
     DigitString {
@@ -283,8 +283,30 @@ fn read_digit_string(mut collect: Reader<'_>, then: StepName) -> DigitString {
     }
 }
 
+/// `terminator = "#"`, which is the default, or `"none"`.
+pub(super) fn read_terminator(table: &mut Reader<'_>) -> Option<Digit> {
+    match table.text("terminator").as_deref() {
+        None => Digit::from_char('#'),
+        Some("none") => None,
+        Some(text) => {
+            let mut symbols = text.chars();
+            let digit = symbols
+                .next()
+                .and_then(Digit::from_char)
+                .filter(|_| symbols.next().is_none());
+            if digit.is_none() {
+                table.mistake(
+                    "terminator",
+                    format!("{text:?} is no key of a telephone, nor \"none\""),
+                );
+            }
+            digit
+        }
+    }
+}
+
 /// `key = "text"`, or `key = { file = "path", text = "what it says" }`.
-fn read_prompt(reader: &mut Reader<'_>, key: &str) -> Option<Prompt> {
+pub(super) fn read_prompt(reader: &mut Reader<'_>, key: &str) -> Option<Prompt> {
     match reader.text_or_table(key)? {
         TextOrTable::Text(text) => Some(Prompt::Text(text)),
         TextOrTable::Table(mut table) => {

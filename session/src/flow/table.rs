@@ -186,6 +186,11 @@ impl<'a> Reader<'a> {
         tables.collect()
     }
 
+    /// The keys that were not asked for yet.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.table.keys().cloned().collect()
+    }
+
     /// Names what was never asked for.
     pub(super) fn finish(self) {
         for key in self.table.keys() {

@@ -1,13 +1,22 @@
 //! Flow files and walks through them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_media::control::Digit;
 
 use super::conversation::{Action, Conversation, Input};
 use super::*;
+use crate::agent_session::{Meanwhile, TransferMode, TransferRequest, WarmEnd, Words};
+
+mod drawing;
+mod hand_over;
+mod record;
+mod voicemail;
+mod webhook;
 
 const FRONT_DESK: &str = include_str!("../../../deploy/flows/front-desk.toml");
+const NIGHT_DESK: &str = include_str!("../../../deploy/flows/night-desk.toml");
 
 /// A flow of three steps to break one thing at a time in.
 const SMALL: &str = r#"
@@ -42,7 +51,8 @@ fn mistake_with(piece: &str, replacement: &str) -> String {
 }
 
 fn start(text: &str) -> (Conversation, Vec<Action>) {
-    let mut conversation = Conversation::new(Arc::new(Flow::parse(text).unwrap()));
+    let mut conversation =
+        Conversation::new(Arc::new(Flow::parse(text).unwrap()), FlowValues::default());
     let actions = conversation.handle(Input::Entered);
     (conversation, actions)
 }
@@ -53,7 +63,13 @@ fn said(actions: &[Action]) -> Vec<(&str, bool)> {
         .iter()
         .filter_map(|action| match action {
             Action::Say { prompt, after, .. } => Some((prompt.text()?, *after)),
-            Action::Expect(_) | Action::Collect { .. } | Action::HangUp { .. } => None,
+            Action::Expect(_)
+            | Action::Collect { .. }
+            | Action::HangUp { .. }
+            | Action::Transfer(_)
+            | Action::Record { .. }
+            | Action::Ask
+            | Action::HandOver(_) => None,
         })
         .collect()
 }
@@ -74,7 +90,10 @@ fn heard_last(whole: &str, last: &str) -> Input {
 }
 
 #[test]
-fn the_small_flow_and_the_front_desk_have_no_mistakes() {
+fn the_small_flow_and_the_desks_have_no_mistakes() {
+    let night_desk = Flow::parse(NIGHT_DESK).unwrap();
+    assert!(night_desk.records_messages() && night_desk.asks_webhooks());
+    assert!(night_desk.decides_about_machines());
     Flow::parse(SMALL).unwrap();
     let front_desk = Flow::parse(FRONT_DESK).unwrap();
     assert!(front_desk.needs_a_voice());
@@ -116,7 +135,7 @@ fn every_mistake_of_a_file_is_listed_with_its_key() {
         "step.ask.expect[2].phrases: is missing: what the caller may say (phrases) or press (digits)",
         "step.ask.say: is a whole number, not a string or a table",
         "step.end.hangup: a step cannot have this beside then",
-        "step.nowhere: leads nowhere: give it expect, yes and no, collect, then, or hangup = true",
+        "step.nowhere: leads nowhere: give it expect, yes and no, collect, then, transfer, record, webhook, hand_over, or hangup = true",
     ];
     assert_eq!(all, expected);
 }
@@ -493,4 +512,173 @@ fn the_fixed_texts_are_those_without_digits_to_fill_in_the_greeting_first() {
     assert!(texts[0].starts_with("Hello, this is the front desk."));
     assert!(texts.contains(&"Thank you for calling. Goodbye."));
     assert!(texts.iter().all(|text| !text.contains("{number}")));
+}
+
+/// What the session is asked for at last.
+fn asked(actions: &[Action]) -> TransferRequest {
+    let Some(Action::Transfer(sending)) = actions.last() else {
+        panic!("{actions:?}");
+    };
+    let words = |prompt: Prompt| Some(Words::spoken(prompt.text().unwrap_or_default()));
+    sending.as_ref().clone().request(words)
+}
+
+const DESK: &str = "start = \"ask\"\n[step.ask]\nsay = \"Yes or no?\"\nyes = \"desk\"\nno = \"bye\"\n\
+     [step.bye]\nhangup = true\n";
+
+#[test]
+fn a_step_that_sends_the_caller_elsewhere_goes_to_its_exit_or_says_goodbye_when_that_fails() {
+    for (failed, next) in [("failed = \"ask\"\n", "ask"), ("", "desk")] {
+        let text = format!(
+            "{DESK}[step.desk]\nsay = \"One moment.\"\ntransfer = \"tel:+15550100\"\n{failed}"
+        );
+        let (mut conversation, _) = start(&text);
+        let actions = conversation.handle(heard("yes"));
+        let request = asked(&actions);
+        assert_eq!(request, TransferRequest::to("tel:+15550100"));
+        // What the caller says meanwhile is said to somebody else.
+        assert_eq!(conversation.handle(heard("no")), []);
+        let actions = conversation.handle(Input::NotTransferred);
+        assert_eq!(conversation.at().as_str(), next);
+        let hangs_up = matches!(actions.last(), Some(Action::HangUp { silent: false }));
+        assert_eq!(hangs_up, failed.is_empty(), "{actions:?}");
+    }
+}
+
+#[test]
+fn mistakes_about_transfers_are_named() {
+    for (keys, key, what) in [
+        ("transfer = \"5550100\"", "step.desk.transfer", "is no sip:"),
+        (
+            "transfer = \"sip:a@b\\r\\nX: y\"",
+            "step.desk.transfer",
+            "is no sip:",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nfailed = \"nowhere\"",
+            "step.desk.failed",
+            "there is no step",
+        ),
+        (
+            "hangup = true\nfailed = \"ask\"",
+            "step.desk.failed",
+            "is never used",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nhangup = true",
+            "step.desk.hangup",
+            "cannot have this beside",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nmode = \"cold\"",
+            "step.desk.mode",
+            "is none of blind",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nannounce = \"A caller.\"",
+            "step.desk.announce",
+            "is never used",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nmode = \"attended\"\nask = \"Well?\"",
+            "step.desk.ask",
+            "is never used",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nmode = \"bridge\"\nif_refused = \"bridge\"",
+            "step.desk.if_refused",
+            "is never used",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nmode = \"bridge\"\nfinish = \"bridge\"",
+            "step.desk.finish",
+            "is never used",
+        ),
+        (
+            "transfer = \"sip:a@b\"\nfailed = \"desk\"",
+            "step.desk.failed",
+            "a circle",
+        ),
+    ] {
+        let text = format!("{DESK}[step.desk]\nsay = \"One moment.\"\n{keys}\n");
+        let mistakes = Flow::parse(&text).expect_err(keys);
+        assert!(
+            mistakes
+                .iter()
+                .any(|mistake| mistake.to_string().contains(key)
+                    && mistake.to_string().contains(what)),
+            "{keys}: {mistakes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_step_says_how_the_caller_is_sent_elsewhere_and_what_whoever_is_called_is_told() {
+    let text = format!(
+        "{DESK}[step.desk]\nsay = \"One moment.\"\ntransfer = \"sip:desk@example.net\"\nmode = \"warm\"\n\
+         finish = \"attended\"\nif_refused = \"bridge\"\nmeanwhile = \"ringing\"\ntimeout_s = 20\n\
+         announce = \"A caller.\"\nask = \"Take it?\"\napology = \"Sorry.\"\n"
+    );
+    let (mut conversation, _) = start(&text);
+    let request = asked(&conversation.handle(heard("yes")));
+    assert_eq!(request.mode, TransferMode::Warm(WarmEnd::Attended));
+    assert!(request.bridge_if_refused);
+    assert_eq!(request.timeout, Duration::from_secs(20));
+    assert_eq!(request.apology, Some(Words::spoken("Sorry.")));
+    assert_eq!(request.second_leg.meanwhile, Meanwhile::Ringing);
+    assert_eq!(request.second_leg.words, Some(Words::spoken("A caller.")));
+    assert_eq!(request.second_leg.question, Words::spoken("Take it?"));
+}
+
+#[test]
+fn what_whoever_is_called_is_told_has_the_digits_that_the_caller_keyed_in() {
+    let text = "start = \"ask\"\n[step.ask]\nsay = \"Your number?\"\ncollect = { name = \"number\", max = 2 }\n\
+         then = \"desk\"\n[step.desk]\ntransfer = \"sip:a@b\"\nmode = \"bridge\"\nannounce = \"It is {number}.\"\n";
+    let (mut conversation, _) = start(text);
+    let request = asked(&conversation.handle(Input::Collected("42".to_owned())));
+    assert_eq!(request.second_leg.words, Some(Words::spoken("It is 4 2.")));
+    let flow = Flow::parse(text).unwrap();
+    assert!(!flow.fixed_texts().contains(&"It is {number}."));
+    let sensitive = text.replace("max = 2", "max = 2, sensitive = true");
+    let mistakes = Flow::parse(&sensitive).expect_err("it would be said aloud");
+    assert_eq!(mistakes[0].key, "step.desk.announce");
+}
+
+#[test]
+fn a_warm_step_asks_and_apologises_without_being_told_how_and_its_texts_need_a_voice() {
+    let recorded = DESK.replace("say = \"Yes or no?\"", "say = { file = \"a.wav\" }");
+    let steps = |more: &str| {
+        let others = "silence = { file = \"b.wav\" }\nno_match = { file = \"b.wav\" }\ngoodbye = { file = \"b.wav\" }\n";
+        Flow::parse(&format!(
+            "{others}{recorded}[step.desk]\ntransfer = \"sip:a@b\"\n{more}"
+        ))
+        .unwrap()
+    };
+    assert!(!steps("mode = \"bridge\"\n").needs_a_voice());
+    let warm = steps("mode = \"warm\"\n");
+    assert!(warm.needs_a_voice());
+    let texts = warm.fixed_texts().join(" ");
+    assert!(
+        texts.contains("Press one") && texts.contains("I am sorry"),
+        "{texts}"
+    );
+}
+
+#[test]
+fn a_caller_who_is_silent_behind_a_bridge_that_was_parted_goes_where_a_failure_leads() {
+    let text =
+        format!("{DESK}[step.desk]\ntransfer = \"sip:a@b\"\nmode = \"bridge\"\nfailed = \"ask\"\n");
+    let (mut conversation, _) = start(&text);
+    conversation.handle(heard("yes"));
+    conversation.handle(Input::Silent);
+    assert_eq!(conversation.at().as_str(), "ask");
+}
+
+#[test]
+fn the_example_of_the_page_about_flows_is_a_flow() {
+    let page = include_str!("../../../docs/flow.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let flow = Flow::parse(example).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    assert_eq!(flow.recordings(), ["audio/hours.wav"]);
 }

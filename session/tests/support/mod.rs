@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use offhook_media::control::{
-    BargeInPolicy, Bus, Chunk, Digit, Epoch, LegCommand, LegEvent, Listener,
+    BargeInPolicy, Bus, CallTone, CallToneKind, Chunk, Confidence, Digit, Epoch, LegCommand,
+    LegEvent, ListenMode, Listener,
 };
 use offhook_session::agent::Agent;
 use offhook_session::agent_session::{
@@ -44,6 +45,7 @@ pub fn config() -> SessionConfig {
 pub fn grammar(phrases: &[&str]) -> Grammar {
     Grammar {
         phrases: phrases.iter().map(|phrase| (*phrase).into()).collect(),
+        open: false,
     }
 }
 
@@ -81,6 +83,8 @@ impl TextToSpeech for Voice {
 pub struct Recogniser {
     pub answers: Mutex<VecDeque<Option<&'static str>>>,
     pub heard_ms: Mutex<Vec<u128>>,
+    /// Words that are in every phrase that it spots.
+    pub spots: Option<&'static str>,
 }
 
 impl Recogniser {
@@ -94,6 +98,16 @@ impl Recogniser {
 
 #[async_trait]
 impl SpeechToText for Recogniser {
+    async fn spot(
+        &self,
+        _: Audio,
+        phrases: &'static [&'static str],
+    ) -> Result<Vec<&'static str>, ProviderError> {
+        let spotted =
+            |phrase: &&'static str| self.spots.is_some_and(|words| phrase.contains(words));
+        Ok(phrases.iter().copied().filter(spotted).collect())
+    }
+
     async fn recognise(&self, utterance: Audio, _: &Grammar) -> Result<Recognition, ProviderError> {
         self.heard_ms
             .lock()
@@ -128,6 +142,8 @@ pub enum Act {
     Speaks(u64, u64),
     /// Presses a key.
     Presses(u64, char),
+    /// Sounds a tone of a network or a machine.
+    Sounds(u64, CallToneKind),
 }
 
 #[derive(Default)]
@@ -186,6 +202,7 @@ impl Call {
             call,
             call_events: call_receiver,
             sample_rate_hz: RATE_HZ,
+            has_mixer: true,
         };
         let session = AgentSession::new(config, line, agent, providers);
         let handle = session.handle();
@@ -256,6 +273,8 @@ struct Leg {
     paused: bool,
     policy: Option<BargeInPolicy>,
     listener: Option<Listener>,
+    /// Where a message goes.
+    message: Option<rtrb::Producer<i16>>,
     /// Since when the caller speaks, whether the reflex acted, unreported samples.
     caller: Option<(u64, bool, u32)>,
 }
@@ -280,6 +299,7 @@ impl Leg {
             paused: false,
             policy: None,
             listener: None,
+            message: None,
             caller: None,
         }
     }
@@ -336,6 +356,7 @@ impl Leg {
                 self.record.lock().unwrap().listening = listener.is_some();
                 self.listener = listener;
             }
+            LegCommand::TakeMessage(ring) => self.message = ring,
             LegCommand::Loopback(on) => self.record.lock().unwrap().loopback = on,
             LegCommand::Loop { samples, .. } => self.record.lock().unwrap().loops.push(samples),
             _ => {}
@@ -361,7 +382,20 @@ impl Leg {
                     self.caller = None;
                     self.report(LegEvent::SpeechStopped { at_ms: to });
                 }
-                Act::Presses(..) | Act::Speaks(..) => {}
+                Act::Sounds(when, kind) if when == at_ms => {
+                    self.report(LegEvent::Tone(CallTone {
+                        kind,
+                        confidence: Confidence::CERTAIN,
+                        at_ms,
+                        duration_ms: 300,
+                    }));
+                }
+                Act::Presses(..) | Act::Speaks(..) | Act::Sounds(..) => {}
+            }
+        }
+        if let Some(message) = &mut self.message {
+            for _ in 0..TICK_SAMPLES {
+                let _full = message.push(if voiced { 500 } else { 0 });
             }
         }
         if voiced && self.caller.is_none() {
@@ -369,11 +403,13 @@ impl Leg {
             self.report(LegEvent::SpeechStarted { at_ms });
         }
         let Some((since, acted, unreported)) = &mut self.caller else {
-            return;
+            return self.hear_quiet();
         };
         if let Some(listener) = &mut self.listener {
-            for _ in 0..TICK_SAMPLES {
-                if listener.ring.push(500).is_ok() {
+            // About as loud as a voice is.
+            for n in 0..TICK_SAMPLES {
+                let sample = if n % 16 < 8 { 3_000 } else { -3_000 };
+                if listener.ring.push(sample).is_ok() {
                     *unreported += 1;
                 }
             }
@@ -390,6 +426,20 @@ impl Leg {
         }
         if batch {
             self.report_heard();
+        }
+    }
+
+    /// A listener of everything gets the quiet, too; each tick by itself.
+    fn hear_quiet(&mut self) {
+        let everything = |listener: &&mut Listener| listener.mode == ListenMode::Always;
+        let mut samples = 0;
+        if let Some(listener) = self.listener.as_mut().filter(everything) {
+            for _ in 0..TICK_SAMPLES {
+                samples += u32::from(listener.ring.push(0).is_ok());
+            }
+        }
+        if samples > 0 {
+            self.report(LegEvent::Heard { samples });
         }
     }
 

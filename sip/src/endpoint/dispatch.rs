@@ -58,7 +58,7 @@ impl Endpoint {
             .core
             .identifiers
             .stateless_tag(call_id, top_via.branch().unwrap_or_default());
-        if response.headers.to().is_ok_and(|to| to.tag().is_none()) {
+        if response.headers.to_tag().is_ok_and(|tag| tag.is_none()) {
             tag_to(&mut response.headers, &tag);
         }
         top_via.set_received_rport(flow.remote);

@@ -8,12 +8,13 @@ use crate::transaction::{
     Failure, Timer, invite_client, invite_server, non_invite_client, non_invite_server,
     table::{ClientMachine, ClientRole, ServerMachine, TransactionId},
 };
-use crate::ua_core::timers::Alarm;
+use crate::ua_core::{Core, timers::Alarm};
 
 impl Endpoint {
     /// Lets every timer fire that is due, up to [`Limits::timers_per_call`](super::Limits::timers_per_call); when more are due,
     /// [`poll_timeout`](Self::poll_timeout) stays in the past.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.sweep_timers();
         for _ in 0..self.core.config.limits.timers_per_call {
             if self.core.outputs.len() >= self.core.config.limits.outputs {
                 return;
@@ -32,6 +33,31 @@ impl Endpoint {
                     self.with_invite(id, |invite, core| invite.on_timer(core, timer, now));
                 }
             }
+        }
+    }
+
+    fn sweep_timers(&mut self) {
+        let Self {
+            core,
+            invites,
+            registrations,
+            ..
+        } = self;
+        let Core {
+            timers,
+            clients,
+            servers,
+            referrals,
+            ..
+        } = core;
+        if timers.wants_sweeping() {
+            timers.sweep(|alarm| match alarm {
+                Alarm::Client(id, _) => clients.get(id).is_some(),
+                Alarm::Server(id, _) => servers.get(id).is_some(),
+                Alarm::Invite(id, _) => invites.contains_key(&id),
+                Alarm::Registration(id, _) => registrations.contains_key(&id),
+                Alarm::Referral(id) => referrals.contains(id),
+            });
         }
     }
 
@@ -101,6 +127,7 @@ impl Endpoint {
             ClientRole::Bye(invite)
             | ClientRole::Refresh(invite)
             | ClientRole::Notify(invite, _)
+            | ClientRole::Info(invite)
             | ClientRole::InDialog(invite) => {
                 self.with_invite(invite, |invite, core| {
                     invite.on_in_dialog_failure(core, role, failure, now);

@@ -33,7 +33,7 @@ pub use crate::{
 
 use crate::{
     dialog::DialogId,
-    identifiers::SeededMap,
+    identifiers::{SeededMap, give_back_room},
     invite::{Invite, Place},
     message::{StatusCode, Uri},
     registration::Registration,
@@ -75,7 +75,7 @@ impl Endpoint {
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.core.outputs.pop_front();
         if self.core.outputs.is_empty() {
-            self.core.outputs.shrink_to(1024);
+            self.core.outputs.shrink_to(256);
         }
         output
     }
@@ -222,7 +222,7 @@ impl Endpoint {
         self.command(id, |invite, core| invite.reoffer(core, body, now))
     }
 
-    /// Sends an INFO; whatever it is answered changes nothing.
+    /// Sends an INFO; [`Event::InfoAnswered`] tells what came of it, unless the call ends before.
     ///
     /// # Errors
     /// [`Misuse`] when the call is not established.
@@ -390,6 +390,17 @@ impl Endpoint {
         InviteId(self.invites_made)
     }
 
+    /// Where a far end of another call is sent so that it takes our place in this one: an address for
+    /// [`OutgoingRefer::refer_to`], with Replaces in it (RFC 5589 7.1). `None` while the call is not up.
+    pub fn replacement_of(&self, id: InviteId) -> Option<Uri> {
+        self.invites.get(&id)?.replacement()
+    }
+
+    /// The Call-ID of a call's messages; `None` when it is over.
+    pub fn call_id_of(&self, id: InviteId) -> Option<&str> {
+        self.invites.get(&id)?.call_id()
+    }
+
     pub(super) fn invite_by_dialog(&self, dialog: &DialogId) -> Option<InviteId> {
         self.core.invites_by_dialog.get(dialog).copied()
     }
@@ -413,6 +424,7 @@ impl Endpoint {
         let outcome = act(invite, &mut self.core);
         if invite.is_ended() {
             self.invites.remove(&id);
+            give_back_room(&mut self.invites);
         }
         Some(outcome)
     }

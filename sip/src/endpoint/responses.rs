@@ -99,6 +99,7 @@ impl Endpoint {
             ClientRole::Bye(invite)
             | ClientRole::Refresh(invite)
             | ClientRole::Notify(invite, _)
+            | ClientRole::Info(invite)
             | ClientRole::InDialog(invite) => {
                 self.with_invite(invite, |invite, core| {
                     invite.on_in_dialog_response(core, role, response, now);

@@ -232,6 +232,11 @@ impl Invite {
             {
                 call.on_notify_over(core, *place, last, now)
             }
+            (State::Established(call), ClientRole::Info(_)) if response.status.is_final() => {
+                let (id, status) = (place.id, response.status);
+                core.emit(Event::InfoAnswered { id, status });
+                State::Established(call)
+            }
             (state, _) => state,
         });
     }
@@ -323,6 +328,11 @@ impl Invite {
             }
             (State::Established(call), ClientRole::Notify(_, last)) => {
                 call.on_notify_over(core, *place, last, now)
+            }
+            (State::Established(call), ClientRole::Info(_)) => {
+                let (id, status) = (place.id, StatusCode::REQUEST_TIMEOUT);
+                core.emit(Event::InfoAnswered { id, status });
+                State::Established(call)
             }
             (state, _) => state,
         });

@@ -257,6 +257,25 @@ impl Invite {
     }
 
     /// Whether a new INVITE that replaces this one may do so (RFC 3891 3).
+    /// Where a third party calls to take our place in this call, once it is up.
+    pub(crate) fn replacement(&self) -> Option<Uri> {
+        match &self.state {
+            State::Established(call) => call.dialog.replacement(),
+            State::Outgoing(_) | State::Incoming(_) | State::Leaving(_) | State::Ended => None,
+        }
+    }
+
+    /// The Call-ID of its messages, while it lives.
+    pub(crate) fn call_id(&self) -> Option<&str> {
+        match &self.state {
+            State::Incoming(call) => Some(call.call_id()),
+            State::Outgoing(call) => Some(call.call_id()),
+            State::Established(call) => Some(&call.dialog.id().call_id),
+            State::Leaving(call) => Some(&call.dialog.id().call_id),
+            State::Ended => None,
+        }
+    }
+
     pub(crate) fn replaceable(&self) -> Replaceable {
         match &self.state {
             State::Established(_) => Replaceable::Confirmed,

@@ -36,7 +36,12 @@ pub(crate) fn is_token(text: &str) -> bool {
 
 /// Without spaces and tabs at both ends. Folding is gone by now, so this is all white space there is.
 pub(super) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    // By bytes: of every header several pieces are trimmed.
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let bytes = text.as_bytes();
+    let start = bytes.iter().take_while(|byte| is_space(byte)).count();
+    let end = bytes.iter().rev().take_while(|byte| is_space(byte)).count();
+    text.get(start..bytes.len() - end).unwrap_or_default()
 }
 
 /// The quoted string that `text` starts with: what is between the quotes (still escaped) and what

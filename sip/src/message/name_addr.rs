@@ -80,7 +80,8 @@ enum DisplayName<'a> {
 impl<'a> NameAddrRef<'a> {
     pub(super) fn scan(value: &'a str) -> Result<Self, Malformed> {
         let value = trim(value);
-        let (display, rest) = match value.find(['<', '"']) {
+        let opens = |byte: u8| matches!(byte, b'<' | b'"');
+        let (display, rest) = match value.bytes().position(opens) {
             None => return Self::scan_addr_spec(value),
             Some(0) if value.starts_with('"') => {
                 let (inside, rest) =
@@ -117,6 +118,14 @@ impl<'a> NameAddrRef<'a> {
             uri: UriRef::scan(uri)?,
             parameters,
         })
+    }
+
+    /// The `tag` parameter, as written.
+    pub(super) fn tag(self) -> Option<&'a str> {
+        ParameterScanner::new(self.parameters, Place::Header)
+            .filter_map(Result::ok)
+            .find(|(name, _)| name.eq_ignore_ascii_case("tag"))?
+            .1
     }
 
     fn to_name_addr(self) -> Result<NameAddr, Malformed> {

@@ -59,7 +59,10 @@ impl Parameters {
         {
             Some(parameter) => parameter.value = value,
             None => {
-                let name = name.replace(|character| !is_name_character(character), "-");
+                let is_wrong = |character: char| {
+                    u8::try_from(character).is_ok_and(|byte| byte.is_ascii() && !is_name_byte(byte))
+                };
+                let name = name.replace(is_wrong, "-");
                 self.0.push(Parameter { name, value });
             }
         }
@@ -151,10 +154,11 @@ impl<'a> ParameterScanner<'a> {
     fn step(&mut self) -> Result<(&'a str, Option<&'a str>), Malformed> {
         let error = malformed("parameter");
         let text = self.rest.strip_prefix(';').ok_or(error)?;
-        let end = text.find([';', '=', '"']).unwrap_or(text.len());
+        let ends = |byte: u8| matches!(byte, b';' | b'=' | b'"');
+        let end = text.bytes().position(ends).unwrap_or(text.len());
         let (name, after) = text.split_at(end);
         let name = trim(name);
-        if name.is_empty() || !name.chars().all(is_name_character) {
+        if name.is_empty() || !name.bytes().all(is_name_byte) {
             return Err(error);
         }
         let Some(value) = after.strip_prefix('=') else {
@@ -170,7 +174,7 @@ impl<'a> ParameterScanner<'a> {
         self.rest = after;
         let value = trim(value);
         let fits = match self.place {
-            Place::Header => value.chars().all(is_value_character),
+            Place::Header => value.bytes().all(is_value_byte),
             Place::Uri => true,
         };
         match fits {
@@ -196,21 +200,21 @@ impl<'a> Iterator for ParameterScanner<'a> {
 }
 
 /// Looser than `token`: URIs allow more, and what does not confuse the grammar around it is kept.
-fn is_name_character(character: char) -> bool {
-    is_value_character(character) && !matches!(character, '=' | '@')
+fn is_name_byte(byte: u8) -> bool {
+    is_value_byte(byte) && !matches!(byte, b'=' | b'@')
 }
 
-fn is_value_character(character: char) -> bool {
-    !(character.is_ascii_whitespace()
-        || character.is_ascii_control()
-        || matches!(character, '"' | '<' | '>' | ',' | ';' | '\\'))
+fn is_value_byte(byte: u8) -> bool {
+    !(byte.is_ascii_whitespace()
+        || byte.is_ascii_control()
+        || matches!(byte, b'"' | b'<' | b'>' | b',' | b';' | b'\\'))
 }
 
 /// Whether a value needs no quotes: free of separators, or a quoted string already.
 fn stands_alone(value: &str) -> bool {
     let is_quoted =
         matches!(quoted_string(value), Some((inside, "")) if !inside.contains(['\r', '\n']));
-    is_quoted || value.chars().all(is_value_character)
+    is_quoted || value.bytes().all(is_value_byte)
 }
 
 #[cfg(test)]

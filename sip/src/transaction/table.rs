@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     flow::Flow,
-    identifiers::{Identifiers, InviteId, ProbeId, ReferralId, RegistrationId, SeededMap},
+    identifiers::{
+        Identifiers, InviteId, ProbeId, ReferralId, RegistrationId, SeededMap, give_back_room,
+    },
 };
 
 /// One transaction. Never used twice, so a timer that outlives its transaction finds nothing.
@@ -52,7 +54,9 @@ pub(crate) enum ClientRole {
     Refer(InviteId, ReferralId),
     /// A NOTIFY about a REFER of theirs; whether it was the last.
     Notify(InviteId, bool),
-    /// A request inside a dialog whose answer changes nothing, but which may be challenged: INFO, PRACK.
+    /// An INFO.
+    Info(InviteId),
+    /// A request inside a dialog whose answer changes nothing, but which may be challenged: PRACK.
     InDialog(InviteId),
     /// A REGISTER.
     Register(RegistrationId),
@@ -71,6 +75,7 @@ impl ClientRole {
             | Self::Refresh(id)
             | Self::Refer(id, _)
             | Self::Notify(id, _)
+            | Self::Info(id)
             | Self::InDialog(id) => Some(id),
             Self::Invite(_)
             | Self::Reinvite(_)
@@ -192,11 +197,8 @@ impl<Key: Clone + Eq + Hash, Transaction> Table<Key, Transaction> {
         if self.ids_by_key.get(&key) == Some(&id) {
             self.ids_by_key.remove(&key);
         }
-        if self.by_id.is_empty() {
-            // A burst's capacity is not kept through the quiet hours after it.
-            self.by_id.shrink_to(1024);
-            self.ids_by_key.shrink_to(1024);
-        }
+        give_back_room(&mut self.by_id);
+        give_back_room(&mut self.ids_by_key);
         Some(transaction)
     }
 

@@ -34,13 +34,8 @@ impl Arrival {
         let mut top_via = request.headers.top_via()?;
         let reply_flow = source.response_flow(&top_via);
         let call_id = request.headers.call_id().unwrap_or_default().to_owned();
-        let from_tag = request
-            .headers
-            .from_()?
-            .tag()
-            .unwrap_or_default()
-            .to_owned();
-        let to_tag = request.headers.to()?.tag().map(str::to_owned);
+        let from_tag = request.headers.from_tag()?.unwrap_or_default().to_owned();
+        let to_tag = request.headers.to_tag()?.map(str::to_owned);
         let cseq = request.headers.cseq()?.number;
         let key = ServerKey::new(&top_via, &request.method, &call_id, cseq, &from_tag);
         top_via.set_received_rport(source.remote);

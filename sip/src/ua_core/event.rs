@@ -38,6 +38,9 @@ pub struct OutgoingInvite {
     pub route: Vec<NameAddr>,
     /// Further headers.
     pub extra: Vec<(String, String)>,
+    /// Headers that say who calls where From does not (RFC 3325). They are for whom we were told to call: where a
+    /// redirection leads to another host they are left out.
+    pub identity: Vec<(String, String)>,
     /// The offer. Without one the far end offers, in its 2xx ([`Event::Answered`], then
     /// [`confirm`](crate::endpoint::Endpoint::confirm)) or in a reliable 1xx.
     pub body: Option<Body>,
@@ -60,6 +63,7 @@ impl OutgoingInvite {
             to,
             route: Vec::new(),
             extra: Vec::new(),
+            identity: Vec::new(),
             body: None,
             credentials: None,
             silence: Duration::from_secs(4),
@@ -306,6 +310,13 @@ pub enum Event {
         /// The INFO.
         request: Request,
     },
+    /// An INFO of ours was answered, or was not.
+    InfoAnswered {
+        /// Which call's.
+        id: InviteId,
+        /// 200 to 699, or 408 when it went unanswered.
+        status: StatusCode,
+    },
     /// The last word about this id, said exactly once.
     Ended {
         /// Which.
@@ -338,6 +349,7 @@ impl Event {
             | Self::ReofferAnswered { id, .. }
             | Self::ReofferRefused { id, .. }
             | Self::Info { id, .. }
+            | Self::InfoAnswered { id, .. }
             | Self::Ended { id, .. } => *id,
         }
     }

@@ -35,7 +35,7 @@ use self::timers::{Alarm, InviteTimer, TimerQueue};
 use crate::{
     dialog::{Dialog, DialogId},
     flow::Flow,
-    identifiers::{Identifiers, InviteId, SeededMap},
+    identifiers::{Identifiers, InviteId, SeededMap, give_back_room},
     message::Response,
     transaction::{
         Pace, Step, Timer, invite_client,
@@ -145,6 +145,7 @@ impl Core {
             && self.transactions_by_merge_key.get(&key) == Some(&id)
         {
             self.transactions_by_merge_key.remove(&key);
+            give_back_room(&mut self.transactions_by_merge_key);
         }
     }
 
@@ -217,6 +218,7 @@ impl Core {
     /// Forgets a dialog.
     pub(crate) fn unregister(&mut self, dialog: &DialogId) {
         self.invites_by_dialog.remove(dialog);
+        give_back_room(&mut self.invites_by_dialog);
     }
 }
 

@@ -41,6 +41,11 @@ impl Referrals {
         }
     }
 
+    /// Whether it is open.
+    pub(crate) fn contains(&self, id: ReferralId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::message::{Headers, Request, Response};
 
-/// RFC 4028 section 4: no interval may be below it.
+/// RFC 4028 section 4: no interval may be below it, and what a message without `Min-SE` means (section 5).
 pub(crate) const SMALLEST_INTERVAL: Duration = Duration::from_secs(90);
 /// RFC 4028 section 10: the session ends this long before the interval does, at most.
 const GRACE: Duration = Duration::from_secs(32);
@@ -21,7 +21,8 @@ const GRACE: Duration = Duration::from_secs(32);
 pub struct SessionTimerPolicy {
     /// The interval we ask for (RFC 4028 recommends 1800 s).
     pub interval: Duration,
-    /// The shortest we accept, at least 90 s; what asks for less is answered 422.
+    /// The shortest we accept; what asks for less is answered 422. RFC 4028 wants 90 s at least; less is
+    /// agreed on only where both ends say so.
     pub minimum: Duration,
 }
 
@@ -36,7 +37,18 @@ impl Default for SessionTimerPolicy {
 
 impl SessionTimerPolicy {
     pub(crate) fn minimum_text(&self) -> String {
-        self.minimum.max(SMALLEST_INTERVAL).as_secs().to_string()
+        self.minimum.as_secs().to_string()
+    }
+
+    /// What is never gone below, whoever asks.
+    fn floor(&self) -> Duration {
+        self.minimum.min(SMALLEST_INTERVAL)
+    }
+
+    /// The `Min-SE` of a refresh of ours: that of a 422 to an earlier one, or ours where the one that
+    /// would be taken for granted is too long.
+    pub(crate) fn refresh_minimum(&self, raised: Option<Duration>) -> Option<Duration> {
+        raised.or_else(|| (self.minimum < SMALLEST_INTERVAL).then_some(self.minimum))
     }
 
     /// What an offer of ours to use session timers says: `Session-Expires` and `Min-SE`. `raised` is
@@ -91,17 +103,18 @@ impl SessionTimer {
         let knows = supports_timer(&request.headers);
         let Some((asked, refresher)) = session_expires(&request.headers) else {
             let ours = knows.then_some(Self {
-                interval: policy.interval.max(min_se(&request.headers)),
+                interval: policy
+                    .interval
+                    .max(stated_min_se(&request.headers).unwrap_or(policy.minimum)),
                 refresher: Refresher::Us,
             });
             return Ok(ours);
         };
-        // An interval below the RFC's own floor is refused even where a proxy wrote it and the caller does
-        // not know the extension: nothing shorter may be agreed on.
-        if asked < policy.minimum.max(SMALLEST_INTERVAL) && knows {
+        if asked < policy.minimum && knows {
             return Err(TooSmall);
         }
-        let interval = asked.max(SMALLEST_INTERVAL);
+        // Where a proxy wrote it, and the caller does not know the extension, nobody would understand a 422.
+        let interval = asked.max(policy.floor());
         let refresher = match refresher {
             Some(Role::Client) if knows => Refresher::Them,
             Some(Role::Client | Role::Server) => Refresher::Us,
@@ -121,14 +134,14 @@ impl SessionTimer {
         response: &Response,
         policy: Option<&SessionTimerPolicy>,
     ) -> Option<Self> {
-        policy?;
+        let policy = policy?;
         let (interval, refresher) = session_expires(&response.headers)?;
         let refresher = match refresher {
             Some(Role::Server) => Refresher::Them,
             Some(Role::Client) | None => Refresher::Us,
         };
         Some(Self {
-            interval: interval.max(SMALLEST_INTERVAL),
+            interval: interval.max(policy.floor()),
             refresher,
         })
     }
@@ -178,13 +191,14 @@ fn session_expires(headers: &Headers) -> Option<(Duration, Option<Role>)> {
 
 /// `Min-SE`, 90 s where there is none (RFC 4028 section 5).
 pub(crate) fn min_se(headers: &Headers) -> Duration {
-    let value = headers
-        .get("Min-SE")
-        .and_then(|value| value.split(';').next());
-    value
-        .and_then(|value| delta_seconds(value.trim()))
+    stated_min_se(headers)
         .unwrap_or(SMALLEST_INTERVAL)
         .max(SMALLEST_INTERVAL)
+}
+
+fn stated_min_se(headers: &Headers) -> Option<Duration> {
+    let value = headers.get("Min-SE")?.split(';').next()?;
+    delta_seconds(value.trim())
 }
 
 /// A day is the longest anybody can mean; more is taken as a day, so that no sum overflows.
@@ -279,6 +293,28 @@ mod tests {
         response.headers.set("Session-Expires", "90;refresher=uas");
         let agreed = SessionTimer::as_client(&response, Some(&policy)).unwrap();
         assert_eq!(agreed.wait(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn below_ninety_seconds_is_agreed_on_only_where_the_policy_says_so() {
+        let short = SessionTimerPolicy {
+            interval: Duration::from_secs(20),
+            minimum: Duration::from_secs(10),
+        };
+        let as_server =
+            |headers: &[(&str, &str)]| SessionTimer::as_server(&request(headers), Some(&short));
+        let asks = |seconds| [("Supported", "timer"), ("Session-Expires", seconds)];
+        assert_eq!(
+            as_server(&asks("10;refresher=uas")),
+            Ok(Some(timer(10, Refresher::Us)))
+        );
+        assert_eq!(as_server(&asks("9")), Err(TooSmall));
+        assert_eq!(
+            as_server(&[("Supported", "timer")]),
+            Ok(Some(timer(20, Refresher::Us)))
+        );
+        assert_eq!(short.refresh_minimum(None), Some(short.minimum));
+        assert_eq!(SessionTimerPolicy::default().refresh_minimum(None), None);
     }
 
     #[test]

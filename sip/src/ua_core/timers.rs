@@ -1,7 +1,7 @@
 //! Every timer of the endpoint in one heap.
 //!
-//! Nothing is ever removed before its time: whoever owned a timer ignores it when it no longer
-//! means anything (see [`crate::transaction`]), so arming is one push and firing one pop.
+//! Nothing is taken out when it loses its meaning: whoever owned a timer ignores it (see [`crate::transaction`]), so
+//! arming is one push and firing one pop.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -87,10 +87,28 @@ pub(crate) enum Alarm {
 }
 
 /// The heap, earliest first; timers for one instant fire in the order they were armed.
-#[derive(Debug, Default)]
+///
+/// Timers of half an hour (RFC 4028) would heap up behind calls of a minute, so the queue is swept whenever it has
+/// doubled.
+#[derive(Debug)]
 pub(crate) struct TimerQueue {
     heap: BinaryHeap<Reverse<Entry>>,
     armed: u64,
+    /// How long it is when it is swept next.
+    sweep_at: usize,
+}
+
+/// So few are not worth a look.
+const SWEEP_FROM: usize = 4_096;
+
+impl Default for TimerQueue {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            armed: 0,
+            sweep_at: SWEEP_FROM,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -121,11 +139,24 @@ impl TimerQueue {
             return None;
         }
         let alarm = self.heap.pop().map(|Reverse(entry)| entry.alarm);
-        if self.heap.is_empty() {
-            // A burst's capacity is not kept through the quiet hours after it.
-            self.heap.shrink_to(1024);
+        // A burst's room is not kept through the quiet hours after it.
+        if self.heap.capacity() > 1_024 && self.heap.len() < self.heap.capacity() / 8 {
+            self.heap.shrink_to(self.heap.len() * 2);
+            self.sweep_at = SWEEP_FROM.max(self.heap.len() * 2);
         }
         alarm
+    }
+
+    /// Whether it has doubled since it was swept last.
+    pub(crate) fn wants_sweeping(&self) -> bool {
+        self.heap.len() >= self.sweep_at
+    }
+
+    /// Drops the timers that would fire for nobody.
+    pub(crate) fn sweep(&mut self, mut is_live: impl FnMut(Alarm) -> bool) {
+        self.heap.retain(|Reverse(entry)| is_live(entry.alarm));
+        self.heap.shrink_to(self.heap.len() * 2);
+        self.sweep_at = SWEEP_FROM.max(self.heap.len() * 2);
     }
 
     pub(crate) fn len(&self) -> usize {

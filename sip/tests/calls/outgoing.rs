@@ -335,8 +335,12 @@ fn info_goes_out_in_the_dialog_with_the_next_cseq() {
         .unwrap();
     let info = world.expect("INFO");
     assert_eq!((text::cseq(&info), text::tag(&info, "To")), (2, "far-u16"));
-    world.deliver(&phone.respond(&info, "200 OK", "", ""));
-    world.expect_no_event();
+    world.deliver(&phone.respond(&info, "415 Unsupported Media Type", "", ""));
+    let event = world.event();
+    assert!(
+        matches!(&event, Event::InfoAnswered { status, .. } if status.as_u16() == 415),
+        "{event:?}"
+    );
 }
 
 #[test]

@@ -72,6 +72,33 @@ fn a_followed_redirection_is_the_same_call_to_another_target() {
 }
 
 #[test]
+fn who_calls_is_not_told_to_whoever_a_redirection_names() {
+    let asked = |target: &str| {
+        let (mut world, phone, id, invite) = calling_with(World::new(), "redir", |call| {
+            call.redirections = 5;
+            let number = "<sip:+15550199@carrier.example>";
+            call.identity = vec![("P-Asserted-Identity".to_owned(), number.to_owned())];
+            call.extra = vec![("X-Campaign".to_owned(), "7".to_owned())];
+        });
+        assert!(invite.contains("P-Asserted-Identity: <sip:+15550199@"));
+        let list = format!("Contact: <{target}>\r\n");
+        world.deliver(&moved(&phone, &invite, &list));
+        world.expect("ACK");
+        contacts(&mut world);
+        let flow = world.flow;
+        world
+            .act(|endpoint, now| endpoint.follow(id, Uri::parse(target).unwrap(), vec![flow], now))
+            .unwrap();
+        world.expect("INVITE")
+    };
+    let same = asked("sip:other@203.0.113.9");
+    assert!(same.contains("P-Asserted-Identity: "), "{same}");
+    let elsewhere = asked("sip:callee@203.0.113.21");
+    assert!(!elsewhere.contains("P-Asserted-Identity"), "{elsewhere}");
+    assert!(elsewhere.contains("X-Campaign: 7"), "{elsewhere}");
+}
+
+#[test]
 fn our_password_is_not_for_whoever_a_redirection_names() {
     let (mut world, phone, id, invite) = calling_with(World::new(), "redir", |call| {
         call.redirections = 1;

@@ -222,6 +222,24 @@ fn a_refer_without_news_asks_for_none_and_is_over_with_its_202() {
 }
 
 #[test]
+fn a_far_end_is_sent_to_the_far_end_of_another_call_with_what_names_that_call_there() {
+    let (mut world, phone, id) = established("first");
+    let target = world.endpoint.replacement_of(id).expect("the call is up");
+    assert_eq!(
+        target.to_string(),
+        format!(
+            "sip:caller@203.0.113.9:5070?Replaces=first%3Bto-tag%3Dfar-first%3Bfrom-tag%3D{}",
+            phone.remote_tag
+        )
+    );
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    world.expect("BYE");
+    assert_eq!(world.endpoint.replacement_of(id), None);
+}
+
+#[test]
 fn their_refer_is_handed_up_accepted_and_told_to_the_end() {
     let (mut world, mut phone, id) = established("in");
     let to =

@@ -23,7 +23,12 @@ fn world() -> World {
 /// A call from a phone whose INVITE has these header lines, answered and confirmed; with our 200.
 fn taken(lines: &str) -> (World, Phone, InviteId, String) {
     let mut world = world();
-    let mut phone = Phone::new("timer");
+    let (phone, id, ok) = taken_in(&mut world, "timer", lines);
+    (world, phone, id, ok)
+}
+
+fn taken_in(world: &mut World, call_id: &str, lines: &str) -> (Phone, InviteId, String) {
+    let mut phone = Phone::new(call_id);
     phone.extra = lines.to_owned();
     world.deliver(&phone.invite());
     world.expect("100 INVITE");
@@ -35,7 +40,7 @@ fn taken(lines: &str) -> (World, Phone, InviteId, String) {
     phone.hear(&ok);
     world.deliver(&phone.ack());
     assert!(matches!(world.event(), Event::Confirmed { .. }));
-    (world, phone, id, ok)
+    (phone, id, ok)
 }
 
 /// A call of ours, answered with these header lines.
@@ -196,4 +201,25 @@ fn a_callee_without_the_extension_has_no_timer() {
     world.advance(7200 * SECOND);
     world.expect_silence();
     world.expect_no_event();
+}
+
+#[test]
+fn the_timers_of_ended_sessions_do_not_heap_up_until_they_would_fire() {
+    let lines = "Supported: timer\r\nSession-Expires: 86400;refresher=uac\r\n";
+    let mut world = world();
+    taken_in(&mut world, "stays", lines);
+    let mut most = 0;
+    for n in 0..6_000 {
+        let (mut phone, ..) = taken_in(&mut world, &format!("ends-{n}"), lines);
+        world.deliver(&phone.request("BYE"));
+        world.expect("200 BYE");
+        assert_eq!(world.ended(), EndCause::RemoteBye);
+        world.advance(SECOND);
+        most = most.max(world.endpoint.statistics().timers);
+    }
+    assert!(most <= 4_200, "{most} timers");
+    // Who is still there keeps its own.
+    world.advance(86_000 * SECOND);
+    world.expect("BYE");
+    assert_eq!(world.ended(), EndCause::SessionExpired);
 }

@@ -337,7 +337,8 @@ impl Simulation {
             | Event::ReofferCancelled { id }
             | Event::ReofferAnswered { id, .. }
             | Event::ReofferRefused { id, .. }
-            | Event::Info { id, .. } => {
+            | Event::Info { id, .. }
+            | Event::InfoAnswered { id, .. } => {
                 assert!(
                     self.records[&id].1.ended.is_empty(),
                     "a word after the last one"

@@ -1,19 +1,19 @@
 //! Puts a load of calls on a SIP program that is already running and prints what it cost, as text and as JSON.
 //!
-//! `bench_load --target 127.0.0.1:5060 --pid PID [--user echo] [--calls 200] [--seconds 20] [--rate 100] [--name NAME]`
+//! `bench_load --target 127.0.0.1:5060 --pid PID [--user echo] [--calls 200] [--seconds 20] [--rate 100] [--format pcmu] [--name NAME]`
 
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use offhook_tests::load::{self, LoadPlan, LoadReport};
+use offhook_tests::load::{self, Format, LoadPlan, LoadReport};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let Some((name, plan)) = plan(&arguments) else {
         eprintln!(
             "usage: bench_load --target ADDRESS:PORT --pid PID [--user echo] [--calls 200] [--seconds 20] \
-             [--rate 100] [--name peer]"
+             [--rate 100] [--format pcmu,g722,opus,srtp] [--name peer]"
         );
         return ExitCode::from(2);
     };
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
 /// Reads `--name value` pairs; `None` when one is unknown, unreadable or missing.
 fn plan(arguments: &[String]) -> Option<(String, LoadPlan)> {
     let mut name = "peer".to_owned();
+    let mut format = Format::Pcmu;
     let (mut target, mut pid) = (None, None);
     let (mut user, mut calls, mut seconds, mut rate) = ("echo".to_owned(), 200, 20, 100);
     for pair in arguments.chunks(2) {
@@ -52,6 +53,11 @@ fn plan(arguments: &[String]) -> Option<(String, LoadPlan)> {
             "--calls" => calls = value.parse().ok()?,
             "--seconds" => seconds = value.parse().ok()?,
             "--rate" => rate = value.parse().ok()?,
+            "--format" => {
+                format = Format::ALL
+                    .into_iter()
+                    .find(|format| format.name() == value)?;
+            }
             "--name" => name.clone_from(value),
             _ => return None,
         }
@@ -63,6 +69,9 @@ fn plan(arguments: &[String]) -> Option<(String, LoadPlan)> {
             target: target?,
             user,
             peer_pid: pid?,
+            format,
+            interrupts: false,
+            answer_waits: Duration::ZERO,
             calls,
             calls_per_second: rate,
             window,

@@ -6,11 +6,12 @@
 //!                                    sequence numbers, kernel receive time stamps
 //! ```
 //!
-//! Every call has a UDP socket of its own and sends a PCMU frame each 20 ms, its phase its own: N calls are spread
+//! Every call has a UDP socket of its own and sends a frame each 20 ms, its phase its own: N calls are spread
 //! evenly over the frame. One thread does all of it in slots of half a millisecond: send what is due, read what has
 //! come. The load's own lateness is part of the report, because an echo hands it back as its own.
 
 mod call;
+mod format;
 mod gaps;
 mod report;
 pub mod signalling;
@@ -23,10 +24,12 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use call::{LoadCall, State};
+pub use format::Format;
 pub use gaps::Gaps;
 pub use report::LoadReport;
 use sockets::{Poll, Reader, monotonic_ns, sharpen_timers, sleep_until_ns, stamped_socket};
 use talker::Talker;
+pub use talker::{detector_decides_ms, talkers_samples};
 
 use crate::ports::PortBlock;
 use crate::process_gauge::{Memory, ProcessGauge, dropped_datagrams};
@@ -52,6 +55,13 @@ pub struct LoadPlan {
     pub user: String,
     /// The peer's process id: whose processor time and memory are read.
     pub peer_pid: u32,
+    /// In which form the callers speak.
+    pub format: Format,
+    /// Whether the callers are quiet for four seconds and then speak for one, each at a time of its own, in PCMU;
+    /// otherwise they speak 40 % of the time.
+    pub interrupts: bool,
+    /// What is taken off the time that a caller who has finished waits for an answer: what the peer is known to wait.
+    pub answer_waits: Duration,
     /// Calls at once, 1 to 2,000.
     pub calls: usize,
     /// New calls a second while setting up, at least 1.
@@ -139,6 +149,11 @@ struct Window {
     not_sent: u64,
     late: Gaps,
     gaps: Gaps,
+    fell_silent: Gaps,
+    unheeded: u64,
+    answered: Gaps,
+    unanswered: u64,
+    answer_waits: Duration,
     received: u64,
     audible: u64,
 }
@@ -165,6 +180,7 @@ impl<'plan> Load<'plan> {
                 caller,
                 rtp,
                 rtcp,
+                plan.format,
                 usize::from(index),
                 usize::from(calls),
             ));
@@ -179,7 +195,11 @@ impl<'plan> Load<'plan> {
             poll,
             reader: Reader::new(),
             calls: load_calls,
-            talker: Talker::new(),
+            talker: if plan.interrupts {
+                Talker::interrupting()
+            } else {
+                Talker::new(plan.format)
+            },
             started_ns: monotonic_ns(),
             window: Window::default(),
             _ports: ports,
@@ -217,6 +237,7 @@ impl<'plan> Load<'plan> {
         self.calls.iter_mut().for_each(LoadCall::forget_counts);
         self.window = Window {
             open: true,
+            answer_waits: self.plan.answer_waits,
             ..Window::default()
         };
         let end_ns = monotonic_ns() + self.plan.window.as_nanos() as u64;
@@ -289,6 +310,7 @@ impl<'plan> Load<'plan> {
             sip,
             window,
             started_ns,
+            plan,
             ..
         } = self;
         for name in poll.ready(Duration::ZERO)? {
@@ -300,7 +322,7 @@ impl<'plan> Load<'plan> {
             } else if let Some(call) = calls.get_mut(name as usize) {
                 let LoadCall { rtp, counts, .. } = call;
                 reader.read(rtp, |bytes, arrival_ns| {
-                    counts.take_rtp(bytes, arrival_ns, window)
+                    counts.take_rtp(bytes, arrival_ns, plan.format, window)
                 })?;
             }
         }
@@ -352,6 +374,10 @@ impl<'plan> Load<'plan> {
             speech_sent: self.window.speech_sent,
             audible: self.window.audible,
             gaps: self.window.gaps,
+            fell_silent: self.window.fell_silent,
+            unheeded: self.window.unheeded,
+            answered: self.window.answered,
+            unanswered: self.window.unanswered,
             late: self.window.late,
         }
     }

@@ -41,6 +41,15 @@ pub struct LoadReport {
     pub audible: u64,
     /// Times between a call's packets, by the kernel's receive stamps.
     pub gaps: Gaps,
+    /// From the first packet of speech of a caller over whom the peer was talking to the last of the peer's that
+    /// held sound.
+    pub fell_silent: Gaps,
+    /// Talkspurts over a talking peer that had not fallen silent when they ended.
+    pub unheeded: u64,
+    /// From a caller's last packet with voice to the first of the peer's that held sound, less what the plan takes off.
+    pub answered: Gaps,
+    /// Talkspurts that had no answer when the caller spoke again.
+    pub unanswered: u64,
     /// How late we were with our own packets.
     pub late: Gaps,
 }

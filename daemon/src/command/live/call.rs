@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use offhook_session::pii::Pii;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,12 +26,22 @@ pub(in crate::command) struct Arguments {
     /// The number or address that calls; else the trunk's own.
     #[arg(long, value_name = "WHO")]
     from: Option<String>,
+    /// Keep from the far end who calls.
+    #[arg(long)]
+    private: bool,
     /// A further header of the INVITE; may be given often.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(String, String)>,
     /// How long it may ring; else the trunk's ring_timeout_s.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     ring_timeout: Option<u32>,
+    /// Find out who answered, and do this about a machine that takes messages; or do not find it out [default: as agent
+    /// and trunk say]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    voicemail: Option<MachineChoice>,
+    /// The message that is left on a machine, spoken.
+    #[arg(long, value_name = "TEXT")]
+    message: Option<Pii<String>>,
     /// Wait until the call is over. Control-C ends the waiting, not the call.
     #[arg(long, conflicts_with = "wait_answered")]
     wait: bool,
@@ -39,6 +50,33 @@ pub(in crate::command) struct Arguments {
     wait_answered: bool,
     #[command(flatten)]
     asking: Asking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum MachineChoice {
+    /// It is not found out.
+    Off,
+    /// The call ends.
+    Hangup,
+    /// A message is left.
+    LeaveMessage,
+    /// The agent talks to it as to a person.
+    Continue,
+    /// The agent decides.
+    Callback,
+}
+
+impl MachineChoice {
+    /// As the API spells it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Hangup => "hangup",
+            Self::LeaveMessage => "leave_message",
+            Self::Continue => "continue",
+            Self::Callback => "callback",
+        }
+    }
 }
 
 fn parse_header(text: &str) -> Result<(String, String), &'static str> {
@@ -87,6 +125,11 @@ impl Outcome {
 
 pub(in crate::command) fn execute(arguments: &Arguments) -> Exit {
     let asking = &arguments.asking;
+    let left = [None, Some(MachineChoice::LeaveMessage)];
+    if arguments.message.is_some() && !left.contains(&arguments.voicemail) {
+        eprintln!("offhook: --message is left by --voicemail leave-message alone");
+        return Exit::WrongCommandLine;
+    }
     if let Some(name) = arguments.repeated_header() {
         eprintln!("offhook: --header {name} is given twice");
         return Exit::WrongCommandLine;
@@ -121,6 +164,20 @@ impl Arguments {
         })
     }
 
+    /// What the API is told about machines; `null` for nothing.
+    fn voicemail(&self) -> serde_json::Value {
+        let text = self.message.as_ref().map(Pii::expose);
+        match (self.voicemail, text) {
+            (None, None) => serde_json::Value::Null,
+            (Some(MachineChoice::Off), _) => json!(false),
+            (Some(choice), text) => json!({ "policy": choice.as_str(), "text": text }),
+            // Who gives a message wants it left.
+            (None, Some(text)) => {
+                json!({ "policy": MachineChoice::LeaveMessage.as_str(), "text": text })
+            }
+        }
+    }
+
     fn body(&self) -> (serde_json::Value, Answer) {
         let (wait, when) = match (self.wait, self.wait_answered) {
             (true, _) => ("ended", Answer::InItsTime),
@@ -135,10 +192,12 @@ impl Arguments {
         let body = json!({
             "to": self.to,
             "from": self.from,
+            "private": self.private,
             "trunk": self.trunk.as_ref().map(TrunkName::as_str),
             "agent": self.agent.as_str(),
             "headers": headers,
             "ring_timeout_s": self.ring_timeout,
+            "voicemail": self.voicemail(),
             "wait": wait,
         });
         (body, when)
@@ -173,5 +232,31 @@ mod tests {
             shown(r#"{"id":"c","state":"ended","reason":"rejected","sip_status":486}"#),
             "ended: rejected (486)"
         );
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn what_is_said_about_machines_is_what_the_api_is_told() {
+        let told = |more: &[&str]| {
+            let line = ["call", "+15550100", "--agent", "desk"];
+            let line = line.iter().chain(more);
+            let line = <Line as clap::Parser>::try_parse_from(line).unwrap();
+            line.arguments.body().0["voicemail"].clone()
+        };
+        assert_eq!(told(&[]), json!(null));
+        assert_eq!(told(&["--voicemail", "off"]), json!(false));
+        assert_eq!(
+            told(&["--voicemail", "callback"]),
+            json!({ "policy": "callback", "text": null })
+        );
+        let left = json!({ "policy": "leave_message", "text": "Call back." });
+        assert_eq!(told(&["--message", "Call back."]), left);
+        let both = ["--voicemail", "leave-message", "--message", "Call back."];
+        assert_eq!(told(&both), left);
     }
 }

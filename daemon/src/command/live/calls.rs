@@ -167,6 +167,9 @@ mod tests {
             trunk: "carrier".to_owned(),
             agent: "echo".to_owned(),
             state: "talking".to_owned(),
+            bridged_with: None,
+            voicemail: None,
+            messages: Vec::new(),
             duration_ms: 61_900,
         };
         CallList {

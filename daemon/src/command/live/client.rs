@@ -75,6 +75,12 @@ impl Client {
         self.ask(Method::GET, path, None, Answer::AtOnce).await
     }
 
+    /// The same of an answer that is no text.
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.ask_for_bytes(Method::GET, path, None, Answer::AtOnce)
+            .await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<String, Failure> {
         self.ask(Method::DELETE, path, None, Answer::AtOnce).await
     }
@@ -102,6 +108,17 @@ impl Client {
         body: Option<String>,
         answer: Answer,
     ) -> Result<String, Failure> {
+        let body = self.ask_for_bytes(method, path, body, answer).await?;
+        String::from_utf8(body).map_err(|_| self.no_answer("its answer is no text"))
+    }
+
+    async fn ask_for_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        answer: Answer,
+    ) -> Result<Vec<u8>, Failure> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -127,6 +144,7 @@ impl Client {
         if status.is_success() {
             Ok(body)
         } else {
+            let body = String::from_utf8_lossy(&body).into_owned();
             Err(refusal(status, body))
         }
     }
@@ -149,7 +167,7 @@ impl Client {
 async fn exchange(
     stream: TcpStream,
     request: Request<Body>,
-) -> Result<(StatusCode, String), String> {
+) -> Result<(StatusCode, Vec<u8>), String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
@@ -163,8 +181,7 @@ async fn exchange(
     let body = axum::body::to_bytes(Body::new(response.into_body()), LONGEST_ANSWER)
         .await
         .map_err(|error| error.to_string())?;
-    let body = String::from_utf8(body.into()).map_err(|_| "its answer is no text")?;
-    Ok((status, body))
+    Ok((status, body.into()))
 }
 
 fn refusal(status: StatusCode, body: String) -> Failure {

@@ -7,10 +7,12 @@
 mod address;
 pub(super) mod call;
 pub(super) mod calls;
+pub(super) mod capture;
 mod client;
 pub(super) mod one_call;
 pub(super) mod route_test;
 mod table;
+pub(super) mod transfer;
 pub(super) mod trunks;
 
 use std::future::Future;
@@ -68,7 +70,34 @@ struct ShownCall {
     trunk: String,
     agent: String,
     state: String,
+    bridged_with: Option<String>,
+    voicemail: Option<ShownVerdict>,
+    #[serde(default)]
+    messages: Vec<ShownMessage>,
     duration_ms: u64,
+}
+
+/// A message that the caller left, as the API shows it.
+#[derive(Debug, Deserialize)]
+struct ShownMessage {
+    file: String,
+}
+
+/// Who answered, as the API shows it.
+#[derive(Debug, Deserialize)]
+struct ShownVerdict {
+    verdict: String,
+    confidence: f64,
+    evidence: Vec<String>,
+}
+
+impl ShownVerdict {
+    /// `machine greeting (0.9: cadence of 5200 ms in 3)`.
+    fn shown(&self) -> String {
+        let verdict = self.verdict.replace('_', " ");
+        let evidence = self.evidence.join(", ");
+        format!("{verdict} ({}: {evidence})", self.confidence)
+    }
 }
 
 /// Why a command ended early.

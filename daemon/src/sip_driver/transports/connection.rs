@@ -172,14 +172,16 @@ impl Line {
                 let opened = within(self.times.connect, Ending::ConnectTimeout, async {
                     agree(connector.connect(named, connect(flow).await?)).await
                 });
-                match opened.await {
-                    Ok(stream) => self.carry(stream, Opener::Us).await,
-                    Err(ending) => {
-                        // A wrong certificate, or an authority that is not believed, is the operator's.
-                        tracing::warn!(name = %name.to_str(), %ending, "a far end cannot be reached by TLS");
-                        ending
-                    }
-                }
+                let ending = match opened.await {
+                    Ok(stream) => match self.carry(stream, Opener::Us).await {
+                        ending @ Ending::Tls(_) => ending,
+                        ending => return ending,
+                    },
+                    Err(ending) => ending,
+                };
+                // A wrong certificate, or an authority that is not believed, is the operator's.
+                tracing::warn!(name = %name.to_str(), %ending, "TLS with a far end failed");
+                ending
             }
         }
     }
@@ -233,7 +235,7 @@ impl Line {
                         outgoing.wrote(length);
                         keep_alive.wrote(outgoing.is_busy(), Instant::now());
                     }
-                    Err(error) => return Ending::Failed(error.kind()),
+                    Err(error) => return Ending::of_error(&error),
                 },
                 next = self.queue.recv(), if !outgoing.is_busy() => match next {
                     Some(message) => {
@@ -281,7 +283,7 @@ impl Incoming {
             }
             Ok(length) => length,
             Err(error) => {
-                self.ending = Some(Ending::Failed(error.kind()));
+                self.ending = Some(Ending::of_error(&error));
                 return 0;
             }
         };

@@ -16,6 +16,9 @@ pub(crate) enum Ending {
     Handshake(String),
     /// TLS was not agreed on in time.
     HandshakeTimeout,
+    /// TLS failed behind the handshake: what rustls says. With TLS 1.3 a far end that does not take our certificate
+    /// says so only then.
+    Tls(String),
     /// The far end closed it.
     FarEnd,
     /// The network failed it.
@@ -33,6 +36,17 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// What an error of reading or writing says.
+    pub(super) fn of_error(error: &io::Error) -> Self {
+        let tls = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(tls) => Self::Tls(tls.to_string()),
+            None => Self::Failed(error.kind()),
+        }
+    }
+
     /// A word for it, from a closed set.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
@@ -40,6 +54,7 @@ impl Ending {
             Self::ConnectTimeout => "connect_timeout",
             Self::Handshake(_) => "handshake",
             Self::HandshakeTimeout => "handshake_timeout",
+            Self::Tls(_) => "tls",
             Self::FarEnd => "far_end",
             Self::Failed(_) => "failed",
             Self::Unframed(_) => "unframed",
@@ -58,6 +73,7 @@ impl fmt::Display for Ending {
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Handshake(said) => write!(f, "no TLS: {said}"),
             Self::HandshakeTimeout => f.write_str("no TLS in time"),
+            Self::Tls(said) => write!(f, "TLS failed: {said}"),
             Self::FarEnd => f.write_str("closed by the far end"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
             Self::Unframed(error) => write!(f, "it carried no SIP: {error}"),

@@ -231,10 +231,13 @@ impl Transports {
             };
             match arrival {
                 Arrival::Accepted { flow, stream } => self.accepted(flow, stream),
-                Arrival::Message { flow, bytes } => take(TransportEvent::Message {
-                    flow,
-                    bytes: &bytes,
-                }),
+                Arrival::Message { flow, bytes } => {
+                    self.connections.heard(flow);
+                    take(TransportEvent::Message {
+                        flow,
+                        bytes: &bytes,
+                    });
+                }
                 Arrival::Closed { flow, serial } => {
                     if self.connections.remove_ended(flow, serial) {
                         counting::connections_live(self.connections.len());
@@ -320,6 +323,17 @@ impl Transports {
         };
         self.begin(flow, beginning, false);
         Ok(())
+    }
+
+    /// Notes that nothing answered a request by `flow`. After two in a row by a connection that nothing else came by
+    /// meanwhile, it is closed; says whether. What waits for an answer by it is lost.
+    pub(crate) fn note_silence(&mut self, flow: Flow, now: std::time::Instant) -> bool {
+        let Some(connection) = self.connections.silent(flow, now) else {
+            return false;
+        };
+        connection.abort();
+        counting::connections_live(self.connections.len());
+        true
     }
 
     /// The name that whoever answers at `remote` has to prove under TLS when we connect; without one it is

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use offhook_sip::endpoint::Flow;
 
@@ -26,6 +27,12 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// A request whose silence is told may be as old as this (timer B and F, RFC 3261 17.1): it says nothing about a
+/// connection that began after it.
+const LONGEST_WAIT: Duration = Duration::from_secs(32);
+/// So many requests in a row that nothing answers, on a connection that nothing else comes by either, are its end.
+const SILENCES: u32 = 2;
+
 /// No place for a connection; the word says which limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full(pub(super) &'static str);
@@ -42,6 +49,9 @@ pub(super) struct ConnectionTable {
 struct Entry {
     connection: Connection,
     accepted: bool,
+    began: Instant,
+    /// Requests that nothing answered, since something came by it.
+    silences: u32,
 }
 
 impl ConnectionTable {
@@ -100,8 +110,30 @@ impl ConnectionTable {
             Entry {
                 connection,
                 accepted,
+                began: Instant::now(),
+                silences: 0,
             },
         );
+    }
+
+    /// A message came by it.
+    pub(super) fn heard(&mut self, flow: Flow) {
+        if let Some(entry) = self.by_flow.get_mut(&flow) {
+            entry.silences = 0;
+        }
+    }
+
+    /// Nothing answered a request by `flow`. Removes its connection, if that is why: it is up, but nobody is there.
+    pub(super) fn silent(&mut self, flow: Flow, now: Instant) -> Option<Connection> {
+        let entry = self.by_flow.get_mut(&flow)?;
+        if now.saturating_duration_since(entry.began) < LONGEST_WAIT {
+            return None;
+        }
+        entry.silences += 1;
+        if entry.silences < SILENCES {
+            return None;
+        }
+        self.remove(flow)
     }
 
     pub(super) fn remove(&mut self, flow: Flow) -> Option<Connection> {

@@ -169,6 +169,40 @@ async fn a_request_opens_a_connection_and_its_answer_comes_back_on_it() {
     assert_eq!(ours.next().await, Came::Message(flow, answer.to_owned()));
 }
 
+/// Some carriers keep a connection up and stop answering on it.
+#[tokio::test]
+async fn wound_06_a_connection_that_answers_nothing_twice_is_given_up_and_the_next_request_opens_another()
+ {
+    let (mut ours, local) = listening(settings());
+    let (listener, remote) = far_end().await;
+    let flow = over_tcp(local, remote);
+    ours.send(flow, options(1).into_bytes()).unwrap();
+    let (mut silent, _) = listener.accept().await.unwrap();
+    hears(&mut silent, &options(1)).await;
+
+    // Requests that waited longer than the connection is old say nothing about it.
+    let now = std::time::Instant::now();
+    let (young, old) = (now + Duration::from_secs(31), now + Duration::from_secs(33));
+    for _ in 0..3 {
+        assert!(!ours.note_silence(flow, young));
+    }
+    assert!(!ours.note_silence(flow, old), "once is no row");
+    // Whatever comes shows that somebody is there.
+    says(&mut silent, &options(2)).await;
+    assert_eq!(ours.next().await, Came::Message(flow, options(2)));
+    assert!(!ours.note_silence(flow, old));
+    assert!(ours.note_silence(flow, old));
+    is_closed(&mut silent).await;
+    assert!(!ours.note_silence(flow, old), "there is none");
+
+    ours.send(flow, options(3).into_bytes()).unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    hears(&mut stream, &options(3)).await;
+    // What the first one's end leaves behind in the queue is no end of the second.
+    says(&mut stream, &options(4)).await;
+    assert_eq!(ours.next().await, Came::Message(flow, options(4)));
+}
+
 #[tokio::test]
 async fn over_ipv6_both_ways_of_connecting_work_as_well() {
     let (mut ours, local) = listening_at("[::1]:0", settings());

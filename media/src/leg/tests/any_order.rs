@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bridge::bridge;
 
 /// Anything a session might command, and time.
 #[derive(Clone, Debug)]
@@ -28,7 +29,13 @@ enum Step {
     Arm(Option<u32>),
     Listen(Option<u32>),
     Loopback(bool),
+    Record(RecordMode),
+    /// Into a ring of this size, or no more.
+    TakeMessage(Option<u32>),
     Direction(bool, bool),
+    Codec(CodecKind),
+    /// To another leg at 16 kHz, whose agent takes part or not; or to none.
+    Bridge(Option<bool>),
     Packets(usize),
     Noise(Vec<u8>),
     Ticks(usize),
@@ -52,6 +59,15 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => proptest::option::of(0u32..6000).prop_map(Step::Arm),
         1 => proptest::option::of(0u32..1000).prop_map(Step::Listen),
         1 => any::<bool>().prop_map(Step::Loopback),
+        1 => proptest::sample::select(CodecKind::ALL.to_vec()).prop_map(Step::Codec),
+        1 => proptest::option::of(any::<bool>()).prop_map(Step::Bridge),
+        1 => prop_oneof![
+            Just(RecordMode::Both),
+            Just(RecordMode::CallerMuted),
+            Just(RecordMode::Paused)
+        ]
+        .prop_map(Step::Record),
+        1 => proptest::option::of(1u32..2_000).prop_map(Step::TakeMessage),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(send, receive)| Step::Direction(send, receive)),
         2 => (1usize..20).prop_map(Step::Packets),
         1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Step::Noise),
@@ -77,6 +93,7 @@ proptest! {
     #[test]
     fn no_utterance_is_lost_or_reported_twice(steps in proptest::collection::vec(any_step(), 1..120)) {
         let mut scene = Scene::new(hearing());
+        let mut ends = Vec::new();
         let mut rings = Vec::new();
         let mut newest = 1;
         let mut played = std::collections::BTreeMap::new();
@@ -129,10 +146,26 @@ proptest! {
                     });
                     scene.leg.handle_command(LegCommand::Listen(listener));
                 }
+                Step::Record(mode) => scene.leg.handle_command(LegCommand::Record(mode)),
+                Step::TakeMessage(size) => {
+                    let ring = size.map(|size| rtrb::RingBuffer::new(size as usize).0);
+                    scene.leg.handle_command(LegCommand::TakeMessage(ring));
+                }
                 Step::Loopback(on) => scene.leg.handle_command(LegCommand::Loopback(on)),
                 Step::Direction(sends, receives) => {
                     let agreed = agreed(&scene.leg, direction(sends, receives), Some(far_address()));
                     scene.leg.renegotiate(&agreed, scene.now).unwrap();
+                }
+                Step::Codec(kind) => {
+                    let mut other = agreed(&scene.leg, scene.leg.direction, Some(far_address()));
+                    other.codec = Codec::new(kind);
+                    scene.leg.renegotiate(&other, scene.now).unwrap();
+                }
+                Step::Bridge(agents) => {
+                    let bridge = agents.map(|take_part| bridge(8_000, 16_000, take_part).unwrap());
+                    let (end, other) = bridge.unzip();
+                    ends.extend(other);
+                    scene.leg.handle_command(LegCommand::Bridge(end.map(Box::new)));
                 }
                 Step::Packets(count) => {
                     for _ in 0..count {
@@ -152,7 +185,9 @@ proptest! {
             let through = Epoch(newest);
             scene.leg.handle_command(LegCommand::Flush { bus, through, fade_ms: 20 });
         }
-        let open = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+        scene.leg.handle_command(LegCommand::Bridge(None));
+        let mut open = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+        open.codec = Codec::new(CodecKind::Pcmu);
         scene.leg.renegotiate(&open, scene.now).unwrap();
         scene.ticks(100);
 
@@ -186,6 +221,7 @@ proptest! {
                 | LegEvent::Heard { .. }
                 | LegEvent::Digit { .. }
                 | LegEvent::BargeIn { .. }
+                | LegEvent::Tone(_)
                 | LegEvent::Silent { .. } => {}
             }
         }

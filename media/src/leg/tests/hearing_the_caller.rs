@@ -44,8 +44,8 @@ fn a_speech_listener_gets_the_sentence_with_its_pre_roll_and_all_is_announced_be
     else {
         panic!("{:?}", scene.events);
     };
-    // Pre-roll before, hang-over after.
-    let expected_ms = to - from + 300 + 250;
+    // Pre-roll before; after, the gate's hang-over of 100 ms and the detector's.
+    let expected_ms = to - from + 300 + 100 + 250;
     let length_ms = samples.len() as u64 / 8;
     assert!(
         length_ms.abs_diff(expected_ms) <= 20,

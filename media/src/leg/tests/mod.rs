@@ -1,8 +1,15 @@
 //! Legs in virtual time: a far end that sends packets by hand, a clock that moves by ticks.
 
 mod any_order;
+mod bridged;
 mod hearing_the_caller;
+mod own_echo;
+mod protected;
+mod rate_change;
+mod recording;
+mod reporting;
 mod streams;
+mod tones;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,9 +46,14 @@ fn config(kind: CodecKind) -> LegConfig {
         telephone_event: None,
         also_accepted: Vec::new(),
         remote: Some(far_address()),
+        rtcp: RtcpPath::Multiplexed,
         direction: Direction::SendReceive,
+        srtp: None,
         stream: STREAM,
         voice_activity: false,
+        echo_guard: true,
+        in_band_digits: InBandDigits::Never,
+        call_tones: false,
         no_media_timeout: None,
         bounds: BusBounds::default(),
     }
@@ -168,7 +180,9 @@ fn agreed(leg: &Leg, direction: Direction, remote: Option<SocketAddr>) -> Negoti
         codec: leg.codec,
         telephone_event: None,
         remote,
+        rtcp: RtcpPath::Multiplexed,
         direction,
+        srtp: None,
         body: Vec::new(),
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Press {
 /// The agent's callbacks as far as the session follows them.
 #[derive(Debug, Default)]
 pub(super) struct Callbacks {
-    running: [bool; 6],
+    running: [bool; CallbackKind::Exit as usize + 1],
     turns: VecDeque<UserTurn>,
     digits: VecDeque<Press>,
 }
@@ -53,6 +53,11 @@ impl Callbacks {
 
     pub(super) fn returned(&mut self, kind: CallbackKind) {
         self.running[kind as usize] = false;
+    }
+
+    /// What runs is another agent's.
+    pub(super) fn forget_running(&mut self) {
+        self.running = Default::default();
     }
 
     pub(super) fn queue_turn(&mut self, turn: UserTurn) {

@@ -9,6 +9,9 @@ use super::super::digits::{Collector, Finished};
 use super::super::event::SessionEvent;
 use super::super::hearing::{self, Job};
 use super::super::interruption::{InterruptionMode, Verdict};
+use super::super::line::CallRequest;
+use super::super::output::Output;
+use super::super::pressing::Pressed;
 use super::super::state::{AgentState, Trigger};
 use super::super::transcript::{EntryKind, Speaker};
 use super::super::turn::SHORTEST_SPEECH;
@@ -40,6 +43,9 @@ impl Session {
             return;
         }
         self.learn_media_time(at_ms, now);
+        if let Some(taking) = &mut self.taking_message {
+            taking.caller_started();
+        }
         self.caller = Some(CallerSpeech {
             started_ms: at_ms,
             over: self.speech.audible(),
@@ -60,12 +66,17 @@ impl Session {
         };
         self.timers.stop(Timer::LongSpeech);
         let stopped_at = self.media_time(at_ms, now);
+        if let Some(taking) = &mut self.taking_message {
+            taking.caller_stopped(stopped_at);
+        }
         self.trigger(Trigger::CallerStops, now);
         if !self.is_occupied() {
             self.timers
                 .set(Timer::NoTranscript, stopped_at + NO_TRANSCRIPT);
         }
         self.turn.caller_stopped(stopped_at);
+        let spoken = Duration::from_millis(at_ms.saturating_sub(caller.started_ms));
+        self.meter.caller_stopped(spoken, stopped_at, at_ms);
         let held = self.speech.is_held();
         if held {
             self.timers.set(
@@ -76,6 +87,8 @@ impl Session {
         let voiced = Duration::from_millis(at_ms.saturating_sub(caller.started_ms));
         let counts = voiced >= SHORTEST_SPEECH
             && self.phase == Phase::Open
+            // What belongs to a message is no turn.
+            && self.taking_message.is_none()
             && (self.input_open || caller.over.is_some() || held);
         if !counts
             || !self
@@ -85,12 +98,16 @@ impl Session {
             self.hearing.drop_gathered();
             self.no_words(stopped_at, now);
         }
+        self.hearing.follow(false, &mut self.out);
     }
 
     /// Whatever the caller was saying is not to be answered.
     pub(super) fn forget_caller(&mut self, now: Instant) {
         if self.caller.take().is_some() {
             self.trigger(Trigger::CallerStops, now);
+        }
+        if let Some(taking) = self.taking_message.as_deref_mut() {
+            taking.caller_was_cut_off(now);
         }
         for timer in [
             Timer::LongSpeech,
@@ -100,6 +117,7 @@ impl Session {
             self.timers.stop(timer);
         }
         self.turn.clear();
+        self.forget_early_reply();
         self.hearing.drop_gathered();
         self.speech.resume(now, &mut self.out);
         self.no_transcript(now);
@@ -177,8 +195,18 @@ impl Session {
     /// A request of the agent's or of the control API.
     pub(super) fn interrupt(&mut self, force: bool, now: Instant) -> bool {
         self.timers.stop(Timer::FalseInterruption);
+        let was_replying = self.speech.is_waiting_for_reply();
         let stopped = self.speech.interrupt(force, now, &mut self.out);
-        if stopped && self.states.0 == AgentState::Speaking {
+        let had_floor = match self.states.0 {
+            AgentState::Speaking => true,
+            AgentState::Thinking => was_replying,
+            AgentState::Starting
+            | AgentState::Idle
+            | AgentState::Listening
+            | AgentState::Closing
+            | AgentState::Closed => false,
+        };
+        if stopped && had_floor {
             self.trigger(Trigger::Interrupted, now);
             if self.caller.is_none() {
                 self.timers.set(Timer::NoTranscript, now + NO_TRANSCRIPT);
@@ -213,6 +241,7 @@ impl Session {
             return;
         }
         self.turn.was_noise(stopped_at);
+        self.meter.caller_said_nothing();
         self.false_interruption(now);
     }
 
@@ -230,7 +259,7 @@ impl Session {
                 None
             }
         };
-        if self.on_hold {
+        if self.is_away() || self.phase.is_with_a_machine() {
             return;
         }
         let least = self.config.interruption.min_confidence;
@@ -249,9 +278,15 @@ impl Session {
                 self.event(SessionEvent::BackchannelDetected { text, at });
                 self.no_words(job.stopped_at, now);
             }
+            Some((text, _)) if !audible && self.is_agreement_to_reply(&text) => {
+                let at = self.at(now);
+                let text = Pii::new(text);
+                self.event(SessionEvent::BackchannelDetected { text, at });
+                self.no_words(job.stopped_at, now);
+            }
             Some((text, confidence)) => {
                 // Also what was said before the agent was heard: an answer, however short.
-                if audible {
+                if audible || self.speech.answering().is_some() {
                     self.confirm_interruption(now);
                 }
                 self.accept_words(text, confidence, &job, now);
@@ -261,6 +296,14 @@ impl Session {
                 .turn
                 .add_unknown(job.stopped_at, self.caller_is_speaking()),
         }
+    }
+
+    /// Whether words are said into the middle of a reply that waits for a tool, and no more than agree with it. What is
+    /// said before an agent's first word is always meant.
+    fn is_agreement_to_reply(&self, text: &str) -> bool {
+        self.speech.answering().is_some()
+            && self.reply_has_spoken()
+            && self.config.interruption.is_backchannel(text)
     }
 
     fn caller_is_speaking(&self) -> bool {
@@ -292,6 +335,7 @@ impl Session {
         self.input_open = true;
         self.timers.stop(Timer::NoTranscript);
         self.silence.caller_was_heard(now);
+        self.meter.words_known(now);
         let started_at = job.stopped_at.checked_sub(job.voiced);
         self.note(
             Speaker::Caller,
@@ -307,6 +351,15 @@ impl Session {
             job.stopped_at,
             speaking,
         );
+        if self.means.has_turn_detector {
+            let words = self.turn.await_verdict(&self.config.replies.end_of_turn);
+            self.out.push(Output::JudgeTurn {
+                words,
+                context: self.replies.context.to_vec(),
+                turn: Pii::new(self.turn.text()),
+            });
+        }
+        self.begin_early_reply(now);
     }
 
     /// The caller's turn is over.
@@ -314,19 +367,29 @@ impl Session {
         if self.phase != Phase::Open {
             return;
         }
+        let Some(turn) = self.keep_back(turn) else {
+            return;
+        };
         let at = self.at(now);
         self.event(SessionEvent::UserTurn {
             turn: turn.clone(),
             at,
         });
+        self.turn_is_over(&turn);
+        self.meter_turn(now);
         self.callbacks.queue_turn(turn);
     }
 
     pub(super) fn caller_pressed(&mut self, digit: Digit, path: Path, now: Instant) {
         match self.phase {
-            Phase::Waiting | Phase::Open => {}
+            Phase::Waiting | Phase::Announcing | Phase::Open | Phase::Asking => {}
+            // What a machine presses is for nobody.
+            Phase::LeavingMessage => return,
             // Also what signalling still brings when the end has begun.
-            Phase::HangingUp { .. } | Phase::Closing { .. } | Phase::Closed { .. } => return,
+            Phase::HangingUp { .. }
+            | Phase::Left { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed { .. } => return,
         }
         if !self.key_presses.is_new(digit, path, now) {
             return;
@@ -334,8 +397,23 @@ impl Session {
         self.collector.take_if(|collector| !collector.is_wanted());
         self.silence.caller_was_heard(now);
         let press = Press { digit, at: now };
-        match self.collector.take() {
-            Some(collector) => self.collector = self.press_into(collector, press, now),
+        if self.press_into_message(press) {
+            return;
+        }
+        let collector = self.collector.take();
+        // What nobody here asked for is for whoever the caller talks to.
+        if self.bridge.is_some() && collector.is_none() {
+            self.out.push(Output::Call(CallRequest::PassOn(digit)));
+        }
+        match collector {
+            Some(collector) => {
+                self.collector = self.press_into(collector, press, now);
+                return self.press_cuts_prompt(now);
+            }
+            // Nor for an agent who does not talk with the caller.
+            None if self.stands_aside() || self.transfer.parked().is_some() => {
+                return self.note_press(press);
+            }
             None => self.callbacks.queue_digit(press),
         }
         self.press_interrupts(now);
@@ -363,8 +441,20 @@ impl Session {
         self.event(SessionEvent::Digit { digit, at });
     }
 
+    /// A digit that was asked for stops what is said, not the reply whose tool asks for it.
+    fn press_cuts_prompt(&mut self, now: Instant) {
+        if self.reply_is_under_way() {
+            if self.config.interruption.dtmf_interrupts {
+                self.speech.interrupt_part(now, &mut self.out);
+            }
+        } else {
+            self.press_interrupts(now);
+        }
+    }
+
     fn press_interrupts(&mut self, now: Instant) {
-        if self.config.interruption.dtmf_interrupts && self.speech.is_interruptible() {
+        let may = self.config.interruption.dtmf_interrupts && self.phase != Phase::Asking;
+        if may && self.speech.is_interruptible() {
             self.confirm_interruption(now);
         }
     }
@@ -382,6 +472,7 @@ impl Session {
         if let Some(earlier) = self.collector.take() {
             self.finish_collection(earlier.cancel(), now);
         }
+        let sensitive = collector.is_sensitive();
         let mut pressed_early = false;
         let mut collecting = Some(collector);
         while let Some(collector) = collecting.take() {
@@ -394,6 +485,9 @@ impl Session {
         }
         if pressed_early {
             self.press_interrupts(now);
+            if sensitive {
+                self.recording.sensitive_digits_were_pressed(now);
+            }
         }
     }
 
@@ -404,6 +498,14 @@ impl Session {
         }
         self.silence.restart(now);
         finished.deliver();
+    }
+
+    /// A sequence of keys has been pressed, or was cut short.
+    pub(super) fn keys_pressed(&mut self, pressed: Pressed, now: Instant) {
+        if !pressed.shown.is_empty() {
+            self.note(Speaker::Agent, EntryKind::Digits, pressed.shown, now);
+        }
+        self.silence.restart(now);
     }
 
     /// Learns from a mark that was sent at media time `at_ms` how the leg's time relates to ours: the
@@ -419,7 +521,7 @@ impl Session {
     }
 
     /// The moment of media time `at_ms`, never later than `now`.
-    fn media_time(&mut self, at_ms: u64, now: Instant) -> Instant {
+    pub(super) fn media_time(&mut self, at_ms: u64, now: Instant) -> Instant {
         self.learn_media_time(at_ms, now);
         let moment = self
             .media_origin

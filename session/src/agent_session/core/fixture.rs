@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::control::{Bus, Digit, Epoch, LegCommand, LegEvent, Listener};
+use offhook_media::control::{Bus, Digit, Epoch, LegCommand, LegEvent, Listener, RecordMode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -12,17 +12,22 @@ use super::super::config::{CallFacts, CallId, Direction, SessionConfig};
 use super::super::event::{CallbackKind, EndCause, SessionEvent};
 use super::super::identity::IdentityFacts;
 use super::super::line::{CallEvent, CallRequest};
+use super::super::making::{Progress, Request, Step};
 use super::super::message::Command;
 use super::super::output::{Callback, Output, Preparation};
+use super::super::recording::{ConsentPrompt, RecordPlan};
+use super::super::reply::NewReply;
 use super::super::state::{AgentState, UserState};
 use super::super::utterance::{
     NewUtterance, Outcome, QueueMode, Resolver, Source, UtteranceHandle, UtteranceId,
 };
 use super::{Means, Session};
-use crate::agent::UserTurn;
+use crate::agent::{Agent, UserTurn};
+use crate::chat::ChatItem;
 use crate::grammar::Grammar;
 use crate::pii::Pii;
 use crate::provider::{Audio, ProviderError, Recognition};
+use crate::voicemail::VoicemailVerdict;
 
 pub(super) const RATE_HZ: u32 = 8_000;
 
@@ -38,12 +43,44 @@ pub(super) fn config() -> SessionConfig {
     })
 }
 
+/// A call whose caller is told before they are recorded.
+pub(super) fn consent() -> RecordPlan {
+    RecordPlan::AfterConsent(Arc::new(ConsentPrompt {
+        text: "This call is recorded.".into(),
+        audio: None,
+    }))
+}
+
 pub(super) const MEANS: Means = Means {
     sample_rate_hz: RATE_HZ,
     has_voice: true,
     has_recogniser: true,
+    has_model: false,
+    has_turn_detector: false,
     listens: true,
 };
+
+/// As [`MEANS`], with a language model.
+pub(super) const WITH_MODEL: Means = Means {
+    has_model: true,
+    ..MEANS
+};
+
+/// An agent of which the core asks only what it is like.
+pub(super) struct Like {
+    pub(super) answers_turns: bool,
+    pub(super) instructions: &'static str,
+}
+
+impl Agent for Like {
+    fn instructions(&self) -> String {
+        self.instructions.to_owned()
+    }
+
+    fn answers_turns(&self) -> bool {
+        self.answers_turns
+    }
+}
 
 pub(super) fn samples(ms: usize) -> Arc<[i16]> {
     vec![1_000; ms * RATE_HZ as usize / 1_000].into()
@@ -68,17 +105,34 @@ pub(super) struct Fixture {
     pub(super) digits: Vec<Digit>,
     pub(super) preparing: VecDeque<(UtteranceId, usize, Preparation)>,
     pub(super) recognising: VecDeque<Audio>,
+    /// Replies that are to be made, those that are not wanted any more left out.
+    pub(super) generating: Vec<Request>,
+    /// Words that the turn detector is asked about.
+    pub(super) judging: VecDeque<u64>,
+    /// How often another agent was put in the place of one.
+    pub(super) agents_changed: usize,
+    pub(super) spotting: VecDeque<Audio>,
+    pub(super) verdicts: Vec<VoicemailVerdict>,
     pub(super) listener: Option<Listener>,
     /// Whether the leg holds its speech bus.
     pub(super) bus_is_held: bool,
+    held_epoch: Epoch,
     next_utterance: u64,
 }
 
 impl Fixture {
     pub(super) fn new(config: SessionConfig, means: Means) -> Self {
+        let agent = Like {
+            answers_turns: false,
+            instructions: "",
+        };
+        Self::with_agent(config, means, &agent)
+    }
+
+    pub(super) fn with_agent(config: SessionConfig, means: Means, agent: &dyn Agent) -> Self {
         let now = Instant::now();
         let mut fixture = Self {
-            session: Session::new(config, means, now),
+            session: Session::new(Box::new(config), means, agent, now),
             now,
             began: now,
             leg: Vec::new(),
@@ -89,9 +143,15 @@ impl Fixture {
             digits: Vec::new(),
             preparing: VecDeque::new(),
             recognising: VecDeque::new(),
+            generating: Vec::new(),
+            judging: VecDeque::new(),
+            agents_changed: 0,
+            spotting: VecDeque::new(),
+            verdicts: Vec::new(),
             listener: None,
             bus_is_held: false,
-            next_utterance: 0,
+            held_epoch: Epoch(0),
+            next_utterance: UtteranceId::FIRST.0,
         };
         fixture.drain();
         fixture
@@ -100,10 +160,25 @@ impl Fixture {
     /// Answered, acknowledged, entered, `on_enter` returned: idle.
     pub(super) fn entered(config: SessionConfig) -> Self {
         let mut fixture = Self::new(config, MEANS);
-        fixture.call(CallEvent::Answered);
-        fixture.call(CallEvent::Confirmed);
-        fixture.returned(CallbackKind::Enter);
+        fixture.enter();
         fixture
+    }
+
+    /// As `entered`, with an agent whose turns the model answers.
+    pub(super) fn answering(config: SessionConfig) -> Self {
+        let agent = Like {
+            answers_turns: true,
+            instructions: "Be brief.",
+        };
+        let mut fixture = Self::with_agent(config, WITH_MODEL, &agent);
+        fixture.enter();
+        fixture
+    }
+
+    fn enter(&mut self) {
+        self.call(CallEvent::Answered);
+        self.call(CallEvent::Confirmed);
+        self.returned(CallbackKind::Enter);
     }
 
     /// As `entered`, and the agent expects something.
@@ -121,8 +196,15 @@ impl Fixture {
                     self.listener = listener;
                 }
                 Output::Leg(command) => {
-                    if let LegCommand::Resume(Bus::Speech) = command {
-                        self.bus_is_held = false;
+                    match &command {
+                        LegCommand::Resume(Bus::Speech) => self.bus_is_held = false,
+                        // With what was held the pause is over, too.
+                        LegCommand::Flush {
+                            bus: Bus::Speech,
+                            through,
+                            ..
+                        } if *through >= self.held_epoch => self.bus_is_held = false,
+                        _ => {}
                     }
                     self.leg.push(command);
                 }
@@ -133,7 +215,10 @@ impl Fixture {
                     match callback {
                         Callback::UserTurn(turn) => self.turns.push(turn),
                         Callback::Dtmf(digit) => self.digits.push(digit),
+                        Callback::Voicemail(verdict) => self.verdicts.push(verdict),
                         Callback::Enter
+                        | Callback::Tone(_)
+                        | Callback::Transfer(_)
                         | Callback::WakeUp
                         | Callback::SilenceEnd
                         | Callback::Exit(_) => {}
@@ -153,6 +238,13 @@ impl Fixture {
                     utterance,
                     grammar: _,
                 } => self.recognising.push_back(utterance),
+                Output::Generate(request) => self.generating.push(*request),
+                Output::CancelGeneration(reply) => {
+                    self.generating.retain(|request| request.reply != reply);
+                }
+                Output::ChangeAgent(_) => self.agents_changed += 1,
+                Output::JudgeTurn { words, .. } => self.judging.push_back(words),
+                Output::Spot { heard } => self.spotting.push_back(heard),
             }
         }
     }
@@ -216,6 +308,8 @@ impl Fixture {
             source: Source::Text,
             interruptible,
             add_to_transcript: true,
+            add_to_chat_context: true,
+            part_of: None,
             queue,
             resolver,
         }));
@@ -246,6 +340,14 @@ impl Fixture {
         (handle, epoch)
     }
 
+    /// The sentence under way gives so much audio, and the caller hears it to its end.
+    pub(super) fn hears_out(&mut self, ms: usize) {
+        self.prepared(ms);
+        let epoch = self.last_epoch();
+        self.started(epoch);
+        self.drained(epoch);
+    }
+
     pub(super) fn last_epoch(&self) -> Epoch {
         let played = self.leg.iter().rev().find_map(|command| match command {
             LegCommand::Play {
@@ -263,6 +365,8 @@ impl Fixture {
     }
 
     pub(super) fn drained(&mut self, epoch: Epoch) {
+        // With nothing left the pause is over.
+        self.bus_is_held &= epoch < self.held_epoch;
         let at_ms = self.media_ms();
         self.leg(LegEvent::Drained { epoch, at_ms });
     }
@@ -278,6 +382,7 @@ impl Fixture {
 
     pub(super) fn barge_in(&mut self, epoch: Epoch) {
         self.bus_is_held = true;
+        self.held_epoch = epoch;
         let at_ms = self.media_ms();
         self.leg(LegEvent::BargeIn { epoch, at_ms });
     }
@@ -332,8 +437,77 @@ impl Fixture {
     pub(super) fn expect(&mut self, phrases: &[&str]) {
         let grammar = Grammar {
             phrases: phrases.iter().map(|phrase| (*phrase).into()).collect(),
+            open: false,
         };
         self.command(Command::Expect(Some(Arc::new(grammar))));
+    }
+
+    pub(super) fn reply(&mut self, instructions: Option<&str>) -> UtteranceHandle {
+        let id = UtteranceId(self.next_utterance);
+        self.next_utterance += 1;
+        let (resolver, handle) = Resolver::pair(id);
+        self.command(Command::Reply(NewReply {
+            id,
+            instructions: instructions.map(|text| Pii::new(text.to_owned())),
+            interruptible: true,
+            to_turn: false,
+            resolver,
+        }));
+        handle
+    }
+
+    /// A tool of the reply under way says something.
+    pub(super) fn say_within(&mut self, reply: UtteranceId, text: &str) -> UtteranceHandle {
+        let id = UtteranceId(self.next_utterance);
+        self.next_utterance += 1;
+        let (resolver, handle) = Resolver::pair(id);
+        self.command(Command::Say(NewUtterance {
+            id,
+            text: Some(Pii::new(text.into())),
+            source: Source::Text,
+            interruptible: true,
+            add_to_transcript: true,
+            add_to_chat_context: true,
+            part_of: Some(reply),
+            queue: QueueMode::Replace,
+            resolver,
+        }));
+        handle
+    }
+
+    /// The making of the newest reply gets on.
+    pub(super) fn made(&mut self, step: Step) {
+        let reply = self.generating.last().expect("a reply is made").reply;
+        self.progress(reply, step);
+    }
+
+    pub(super) fn progress(&mut self, reply: UtteranceId, step: Step) {
+        self.session
+            .handle_progress(Progress { reply, step }, self.now);
+        self.drain();
+    }
+
+    /// The newest reply is these words, and no more.
+    pub(super) fn made_all(&mut self, text: &str) {
+        self.made(Step::Text(text.to_owned()));
+        self.made(Step::Made);
+    }
+
+    /// The caller says something that is understood.
+    pub(super) fn caller_says_words(&mut self, text: &str) {
+        self.caller_says(600);
+        self.recognised(phrase(text));
+    }
+
+    /// As `caller_says_words`, and their turn is over and was taken by the agent's callback.
+    pub(super) fn turn(&mut self, text: &str) {
+        self.caller_says_words(text);
+        self.pass_ms(1_500);
+        self.returned(CallbackKind::UserTurn);
+    }
+
+    pub(super) fn context(&self) -> Vec<ChatItem> {
+        self.session.replies.context.to_vec()
     }
 
     pub(super) fn interrupt(&mut self, force: bool) -> bool {
@@ -379,6 +553,41 @@ impl Fixture {
             .iter()
             .filter(|command| matches!(command, LegCommand::Resume(Bus::Speech)))
             .count()
+    }
+
+    /// What the leg records, as it began and was told; `None` where it records nothing.
+    pub(super) fn recorded(&self) -> Option<RecordMode> {
+        let told = self.leg.iter().rev().find_map(|command| match command {
+            LegCommand::Record(mode) => Some(*mode),
+            _ => None,
+        });
+        told.or(self.session.config.record.first_mode())
+    }
+
+    /// What was begun beside the speech was replaced or ended, at the latest with the call; and no epoch came twice.
+    pub(super) fn check_sounds(&self, seed: u64) {
+        for wanted in [Bus::Thinking, Bus::Background] {
+            let mut newest = None;
+            let mut plays = None;
+            for command in &self.leg {
+                let begins = match command {
+                    LegCommand::Loop { bus, epoch, .. } if *bus == wanted => Some(*epoch),
+                    LegCommand::Play { bus, chunk } if *bus == wanted => Some(chunk.epoch),
+                    LegCommand::Flush { bus, through, .. } if *bus == wanted => {
+                        plays.take_if(|epoch| *epoch <= *through);
+                        None
+                    }
+                    _ => None,
+                };
+                if let Some(epoch) = begins {
+                    assert!(newest < Some(epoch), "seed {seed}: {wanted:?} {epoch:?}");
+                    // A piece that does not repeat ends by itself.
+                    let repeats = matches!(command, LegCommand::Loop { .. });
+                    (newest, plays) = (Some(epoch), repeats.then_some(epoch));
+                }
+            }
+            assert_eq!(plays, None, "seed {seed}: {wanted:?} plays on");
+        }
     }
 
     pub(super) fn armed(&self) -> bool {

@@ -3,16 +3,29 @@
 //! `handle_*(…, now)` for what arrives, [`Session::poll_output`] for all that leaves,
 //! [`Session::poll_timeout`] for when to come back. The actor drains the outputs after every call.
 //!
-//! This file holds the whole and its inputs; [`caller`] what the caller does, [`life`] how the call
-//! begins and ends, [`settle`] what follows from every input. The parts with a life of their own are [`Speech`],
-//! [`Hearing`], [`Turn`], [`SilenceTimer`] and [`Collector`].
+//! This file holds the whole and what the leg and the call tell it; [`commands`] what handles ask, [`results`] what comes of
+//! work given away, [`caller`] what the caller does, [`life`] how the call begins and ends,
+//! [`leaving`] how it goes on without its agent, [`answering`] who answered a call of ours, [`replies`] what a language
+//! model says, [`hand_off`] how another agent takes over, [`settle`] what follows from every input. The parts with a life
+//! of their own are [`Speech`], [`Hearing`], [`Turn`], [`SilenceTimer`], [`Collector`] and [`Presser`].
 
+mod answering;
 mod callbacks;
 mod caller;
+mod commands;
+mod detection;
+mod hand_off;
 mod key_presses;
+mod leaving;
 mod life;
+mod message_taking;
+mod metering;
+mod replies;
+mod results;
 mod settle;
+mod sounding;
 mod timers;
+mod transferring;
 
 #[cfg(test)]
 mod fixture;
@@ -21,31 +34,38 @@ mod property_tests;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::control::{Bus, Epoch, LegCommand, LegEvent};
+use offhook_media::control::{Bus, CallTone, LegEvent};
 use tokio::time::Instant;
 
 use self::key_presses::{KeyPresses, Path};
-use super::config::SessionConfig;
+use super::config::{Direction, SessionConfig};
 use super::digits::Collector;
 use super::event::{CallbackKind, EndReason, SessionEvent};
 use super::hearing::Hearing;
 use super::line::CallEvent;
-use super::message::{BackgroundLoop, Command};
 use super::output::{Callback, Outbox, Output};
+use super::pressing::Presser;
+use super::recording::{PausedBy, Recording};
 use super::silence::{Silence, SilenceTimer};
+use super::sounds::Sounds;
 use super::speech::Speech;
 use super::state::{AgentState, States, Trigger, UserState};
+use super::taking_message::TakingMessage;
 use super::transcript::{EntryKind, Speaker, Transcript, TranscriptEntry};
+use super::transfer::AgentInBridge;
+use super::transfer::Transfer;
 use super::turn::Turn;
-use super::utterance::UtteranceId;
+use super::turn_metrics::{CallMetrics, TurnMeter};
+use crate::agent::Agent;
 use crate::pii::Pii;
-use crate::provider::{ProviderError, Recognition};
 use callbacks::Callbacks;
 use caller::CallerSpeech;
+use detection::Detection;
+use hand_off::HandingOff;
 use life::{Gate, Phase};
+use replies::Replies;
 use timers::{Timer, Timers};
 
 /// How long the call may take to say why its leg is gone.
@@ -58,17 +78,22 @@ pub(super) struct Means {
     pub(super) sample_rate_hz: u32,
     pub(super) has_voice: bool,
     pub(super) has_recogniser: bool,
+    pub(super) has_model: bool,
+    pub(super) has_turn_detector: bool,
     /// Whether the agent wants to hear the caller at all.
     pub(super) listens: bool,
 }
 
 /// One conversation.
 pub(super) struct Session {
-    config: SessionConfig,
+    config: Box<SessionConfig>,
     means: Means,
     began: Instant,
     phase: Phase,
     gate: Gate,
+    /// Who answered, while that is found out or something is done about a machine. Before, its settings are in the
+    /// configuration.
+    answering: Option<Box<Detection>>,
     states: States,
     speech: Speech,
     hearing: Hearing,
@@ -76,6 +101,14 @@ pub(super) struct Session {
     silence: SilenceTimer,
     key_presses: KeyPresses,
     collector: Option<Box<Collector>>,
+    /// The message that the caller leaves.
+    taking_message: Option<Box<TakingMessage>>,
+    presser: Presser,
+    transfer: Transfer,
+    meter: Box<TurnMeter>,
+    replies: Box<Replies>,
+    /// To whom the conversation is being given.
+    hand_off: Option<Box<HandingOff>>,
     callbacks: Callbacks,
     timers: Timers,
     transcript: Transcript,
@@ -86,10 +119,13 @@ pub(super) struct Session {
     /// Whether the leg's barge-in reflex is armed.
     armed: bool,
     loopback: bool,
-    background: Option<BackgroundLoop>,
-    /// The background loop on the leg, if one plays.
-    background_epoch: Option<Epoch>,
+    recording: Recording,
+    sounds: Box<Sounds>,
     on_hold: bool,
+    /// What becomes of the agent while the call is joined to another.
+    bridge: Option<AgentInBridge>,
+    /// Somebody is being called in the far end's place, which has no reason to send anything meanwhile.
+    successor_rings: bool,
     /// The earliest moment the leg can have begun, by the marks it sent.
     media_origin: Option<Instant>,
     /// Transitions the table refused: each is a bug.
@@ -99,12 +135,21 @@ pub(super) struct Session {
 
 impl Session {
     /// A session whose call is not yet answered: the agent is `starting`.
-    pub(super) fn new(config: SessionConfig, means: Means, now: Instant) -> Self {
+    pub(super) fn new(
+        mut config: Box<SessionConfig>,
+        means: Means,
+        agent: &dyn Agent,
+        now: Instant,
+    ) -> Self {
+        if config.facts.direction == Direction::Inbound {
+            config.voicemail = None;
+        }
         let mut session = Self {
             means,
             began: now,
             phase: Phase::Waiting,
             gate: Gate::default(),
+            answering: None,
             states: (AgentState::Starting, UserState::Idle),
             speech: Speech::new(
                 means.sample_rate_hz,
@@ -116,6 +161,12 @@ impl Session {
             silence: SilenceTimer::new(config.wake_up, config.wake_up_repeat),
             key_presses: KeyPresses::default(),
             collector: None,
+            taking_message: None,
+            presser: Presser::default(),
+            transfer: Transfer::default(),
+            meter: Box::new(TurnMeter::new(now)),
+            replies: Box::new(Replies::of(agent)),
+            hand_off: None,
             callbacks: Callbacks::default(),
             timers: Timers::default(),
             transcript: Transcript::default(),
@@ -123,9 +174,15 @@ impl Session {
             input_open: config.accept_input_during_enter,
             armed: false,
             loopback: false,
-            background: None,
-            background_epoch: None,
+            recording: Recording::new(&config.record),
+            sounds: Box::new(Sounds::new(
+                &std::mem::take(&mut *config.sounds),
+                means.sample_rate_hz,
+                config.interruption.fade_ms,
+            )),
             on_hold: false,
+            bridge: None,
+            successor_rings: false,
             media_origin: None,
             refused_transitions: 0,
             out: Outbox::default(),
@@ -152,9 +209,17 @@ impl Session {
             self.speech.poll_timeout(),
             self.turn.poll_timeout(),
             self.silence.poll_timeout(),
+            self.presser.poll_timeout(),
+            self.recording.poll_timeout(),
+            self.answering
+                .as_ref()
+                .and_then(|detection| detection.poll_timeout()),
             self.collector
                 .as_ref()
                 .and_then(|collector| collector.poll_timeout()),
+            self.taking_message
+                .as_ref()
+                .and_then(|taking| taking.poll_timeout()),
         ];
         parts.into_iter().flatten().min()
     }
@@ -163,8 +228,30 @@ impl Session {
     pub(super) fn closed(&self) -> Option<&EndReason> {
         match &self.phase {
             Phase::Closed { reason } => Some(reason),
-            Phase::Waiting | Phase::Open | Phase::HangingUp { .. } | Phase::Closing { .. } => None,
+            Phase::Waiting
+            | Phase::Announcing
+            | Phase::Open
+            | Phase::Asking
+            | Phase::LeavingMessage
+            | Phase::HangingUp { .. }
+            | Phase::Left { .. }
+            | Phase::Closing { .. } => None,
         }
+    }
+
+    /// Whether the call is not recorded because its caller could not be told.
+    pub(super) fn recording_forgone(&self) -> bool {
+        self.recording.is_forgone()
+    }
+
+    /// The sums of all turns.
+    pub(super) fn metrics(&self) -> CallMetrics {
+        self.meter.sums()
+    }
+
+    /// How long the caller waited for each answer.
+    pub(super) fn take_e2e_ms(&mut self) -> Vec<u64> {
+        self.meter.take_e2e_ms()
     }
 
     /// The transcript, when nothing more will be added.
@@ -178,6 +265,10 @@ impl Session {
             self.handle_timer(timer, now);
         }
         self.speech.handle_timeout(now, &mut self.out);
+        self.answering_timeout(now);
+        if let Some(pressed) = self.presser.handle_timeout(now, &mut self.out) {
+            self.keys_pressed(pressed, now);
+        }
         if let Some(turn) = self.turn.take_finished(now) {
             self.finish_turn(turn, now);
         }
@@ -203,6 +294,7 @@ impl Session {
             Timer::NoTranscript => self.no_transcript(now),
             Timer::FalseInterruption => self.false_interruption(now),
             Timer::LongSpeech => self.caller_spoke_long(now),
+            Timer::Thinking => self.thinking_is_long(),
             Timer::HangUp => self.hang_up_now(now),
             Timer::LegGone => self.line_lost(now),
             Timer::Exit => self.exit_overdue(now),
@@ -212,22 +304,32 @@ impl Session {
     /// The leg noticed something.
     pub(super) fn handle_leg_event(&mut self, event: LegEvent, now: Instant) {
         if self.phase.is_ending() {
-            return;
+            return self.leg_event_without_agent(event, now);
         }
         match event {
             LegEvent::Live { at_ms } => {
                 self.learn_media_time(at_ms, now);
                 self.media_is_live(now);
             }
-            // On hold it is the far end's music that is heard.
-            LegEvent::SpeechStarted { .. } | LegEvent::SpeechStopped { .. } if self.on_hold => {}
-            LegEvent::Heard { .. } if self.on_hold => self.hearing.drop_gathered(),
-            LegEvent::BargeIn { .. } if self.on_hold => {
-                self.out.leg(LegCommand::Resume(Bus::Speech));
+            // On hold it is the far end's music that is heard, in a bridge what others say to each other.
+            LegEvent::SpeechStarted { .. } | LegEvent::SpeechStopped { .. } if self.is_away() => {}
+            LegEvent::Heard { .. } if self.is_away() => self.hearing.drop_gathered(),
+            // It crossed our own pause, which stays.
+            LegEvent::BargeIn { .. } if self.is_away() => {}
+            LegEvent::SpeechStarted { at_ms } => {
+                self.caller_started(at_ms, now);
+                let moment = self.media_time(at_ms, now);
+                self.tell_speech(true, moment, now);
             }
-            LegEvent::SpeechStarted { at_ms } => self.caller_started(at_ms, now),
-            LegEvent::SpeechStopped { at_ms } => self.caller_stopped(at_ms, now),
-            LegEvent::Heard { samples: _ } => self.hearing.gather(),
+            LegEvent::SpeechStopped { at_ms } => {
+                self.caller_stopped(at_ms, now);
+                let moment = self.media_time(at_ms, now);
+                self.tell_speech(false, moment, now);
+            }
+            LegEvent::Heard { samples: _ } => {
+                self.hearing.gather(self.caller.is_some());
+                self.tell_audio(now);
+            }
             LegEvent::Digit { digit, at_ms: _ } => self.caller_pressed(digit, Path::Audio, now),
             LegEvent::BargeIn { epoch, at_ms } => {
                 self.learn_media_time(at_ms, now);
@@ -236,13 +338,19 @@ impl Session {
             LegEvent::Started { epoch, at_ms } => {
                 self.learn_media_time(at_ms, now);
                 if self.speech.leg_started(epoch, now, &mut self.out) {
+                    if let Some(audible) = self.speech.audible() {
+                        self.replies.begun(audible);
+                    }
+                    self.meter.first_frame(now, at_ms);
                     self.timers.stop(Timer::NoTranscript);
+                    self.stop_thinking();
                     self.trigger(Trigger::FirstFrame, now);
                 }
             }
             LegEvent::Drained { epoch, at_ms } => {
                 self.learn_media_time(at_ms, now);
                 self.speech.leg_drained(epoch, now, &mut self.out);
+                self.sounds.drained(epoch, &mut self.out);
             }
             LegEvent::Flushed {
                 bus: Bus::Speech,
@@ -250,7 +358,8 @@ impl Session {
                 cut,
                 played_ms,
             } => {
-                self.speech.leg_flushed(through, cut, played_ms);
+                self.speech
+                    .leg_flushed(through, cut, played_ms, now, &mut self.out);
             }
             LegEvent::Refused {
                 bus: Bus::Speech,
@@ -264,124 +373,55 @@ impl Session {
             } => {}
             LegEvent::Refused {
                 bus: bus @ (Bus::Thinking | Bus::Background),
-                epoch: _,
+                epoch,
             } => {
                 tracing::warn!(?bus, "the leg refused audio");
+                self.sounds.refused(epoch, &mut self.out);
             }
+            LegEvent::Tone(tone) => self.tone_heard(tone, now),
             LegEvent::Silent { at_ms: _ } => self.media_is_silent(now),
         }
         self.settle(now);
     }
 
+    fn tone_heard(&mut self, tone: CallTone, now: Instant) {
+        let (kind, confidence) = (tone.kind.as_str(), tone.confidence.value());
+        tracing::info!(tone = kind, confidence, "a tone is heard");
+        let at = self.at(now);
+        self.event(SessionEvent::Tone { tone, at });
+        if self.phase == Phase::Open && !self.stands_aside() {
+            self.run(Callback::Tone(tone));
+        }
+        self.tell_detector(now, now, |detector, at| detector.handle_tone(tone, at));
+    }
+
     /// The call changed.
     pub(super) fn handle_call_event(&mut self, event: CallEvent, now: Instant) {
+        if self.has_left() {
+            return self.call_event_without_agent(event, now);
+        }
         match event {
             CallEvent::Digit(digit) => self.caller_pressed(digit, Path::Signalling, now),
             CallEvent::Answered => self.answered(now),
             CallEvent::Confirmed => self.confirmed(now),
             CallEvent::Held => self.set_on_hold(true, now),
             CallEvent::Resumed => self.set_on_hold(false, now),
+            CallEvent::Bridged(agent) => self.set_bridge(Some(agent), now),
+            CallEvent::Parted => self.set_bridge(None, now),
+            CallEvent::Transfer(step) => self.transfer_stepped(step, now),
+            CallEvent::SuccessorCalled => self.successor_rings = true,
+            CallEvent::SuccessorSettled => self.successor_rings = false,
+            CallEvent::Succeeded => self.far_end_succeeded(now),
+            CallEvent::RecordingPaused => self.recording.set_paused(PausedBy::Operator, true),
+            CallEvent::RecordingResumed => self.recording.set_paused(PausedBy::Operator, false),
             CallEvent::Ended { reason } => self.begin_closing(reason, false, now),
-        }
-        self.settle(now);
-    }
-
-    /// A handle asks for something.
-    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Transcript(reply) => {
-                // Whoever asked may have gone; that is no fault.
-                let _gone = reply.send(self.transcript.clone());
-            }
-            // Replies and handles resolve by being dropped: the call is ending.
-            _ if self.phase.is_ending() => {}
-            Command::Say(utterance) if self.phase.accepts_speech() => {
-                self.speech.say(utterance, now, &mut self.out);
-            }
-            Command::Say(_) => {}
-            Command::Interrupt { force, reply } => {
-                let stopped = self.interrupt(force, now);
-                let _gone = reply.send(stopped);
-            }
-            Command::HangUp { reason, drain } => self.hang_up(reason, drain, now),
-            Command::Close => self.close(now),
-            Command::Collect {
-                options,
-                after,
-                reply,
-            } if self.phase.accepts_speech() => {
-                // A prompt that ended already is nothing to wait for.
-                let after = after.filter(|prompt| self.speech.holds(*prompt));
-                let collector = Collector::new(options, after, reply, now);
-                self.collect(Box::new(collector), now);
-            }
-            Command::Collect { .. } => {}
-            Command::SetWakeUp(after) => self.silence.set(after, now),
-            Command::Expect(grammar) => self.hearing.expect(grammar, &mut self.out),
-            Command::Loopback(on) => self.set_loopback(on),
-            Command::Background(background) => self.set_background(background),
-        }
-        self.settle(now);
-    }
-
-    /// A sentence was made, or could not be.
-    pub(super) fn handle_prepared(
-        &mut self,
-        utterance: UtteranceId,
-        sentence: usize,
-        result: Result<Arc<[i16]>, ProviderError>,
-        now: Instant,
-    ) {
-        if let Err(error) = &result {
-            self.provider_failed(error.clone(), now);
-        }
-        self.speech
-            .prepared(utterance, sentence, result, now, &mut self.out);
-        self.settle(now);
-    }
-
-    /// The recogniser is done with an utterance.
-    pub(super) fn handle_recognised(
-        &mut self,
-        result: Result<Recognition, ProviderError>,
-        now: Instant,
-    ) {
-        self.recognised(result, now);
-        self.settle(now);
-    }
-
-    /// A callback returned, failed or panicked.
-    pub(super) fn handle_callback(
-        &mut self,
-        kind: CallbackKind,
-        result: Result<(), Arc<str>>,
-        now: Instant,
-    ) {
-        if self.closed().is_some() {
-            return;
-        }
-        self.callbacks.returned(kind);
-        if let Err(error) = result {
-            tracing::warn!(callback = kind.as_str(), %error, "a callback failed");
-            let at = self.at(now);
-            self.event(SessionEvent::CallbackFailed {
-                callback: kind,
-                error,
-                at,
-            });
-        }
-        match kind {
-            CallbackKind::Enter => self.entered(now),
-            CallbackKind::WakeUp => self.silence.restart(now),
-            CallbackKind::Exit => self.finish_closing(now),
-            CallbackKind::UserTurn | CallbackKind::Dtmf | CallbackKind::SilenceEnd => {}
         }
         self.settle(now);
     }
 
     /// The leg reports no more. Most likely the call is over and says so in a moment.
     pub(super) fn handle_leg_gone(&mut self, now: Instant) {
-        if !self.phase.is_ending() {
+        if !self.phase.is_ending() || self.has_left() {
             self.timers.set(Timer::LegGone, now + LEG_GONE_PATIENCE);
         }
     }
@@ -390,15 +430,6 @@ impl Session {
     pub(super) fn handle_line_lost(&mut self, now: Instant) {
         self.line_lost(now);
         self.settle(now);
-    }
-
-    fn provider_failed(&mut self, error: ProviderError, now: Instant) {
-        if self.phase.is_ending() {
-            return;
-        }
-        tracing::warn!(%error, "a provider failed");
-        let at = self.at(now);
-        self.event(SessionEvent::ProviderFailed { error, at });
     }
 
     fn note(&mut self, who: Speaker, kind: EntryKind, text: String, at: Instant) {

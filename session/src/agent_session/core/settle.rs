@@ -9,7 +9,7 @@ use super::super::output::Callback;
 use super::super::speech::Ended;
 use super::super::state::{AgentState, Trigger, transition};
 use super::super::transcript::{EntryKind, Speaker};
-use super::super::utterance::Outcome;
+use super::super::utterance::{Outcome, UtteranceId};
 use super::{Phase, Session, Timer};
 
 impl Session {
@@ -17,38 +17,84 @@ impl Session {
     /// are left, the reflex and the silence timer follow what is going on, callbacks that waited run.
     pub(super) fn settle(&mut self, now: Instant) {
         self.report_ended(now);
+        // A reply knows what was heard before it. One that cannot be made has ended, and the next has the floor.
+        while self.follow_replies(now) {
+            self.report_ended(now);
+        }
+        if self.has_left() {
+            return self.steer_recording(now);
+        }
         if self.phase.is_ending() {
             return;
         }
+        self.steer_recording(now);
+        self.settle_message(now);
+        self.settle_hand_off(now);
         let busy = self.speech.is_busy();
         if !busy {
             self.settle_quiet_states(now);
-            if let Phase::HangingUp { .. } = self.phase {
-                return self.hang_up_now(now);
+            if let Phase::HangingUp { .. } = self.phase
+                && !self.presser.is_busy()
+            {
+                self.hang_up_drained(now);
+                if self.phase.is_ending() {
+                    return;
+                }
             }
+            self.settle_turn(now);
+        } else {
+            self.settle_thinking(now);
         }
         if self.phase == Phase::Open {
             self.run_waiting_callbacks(now);
         }
+        self.follow_thinking(now);
         self.arm_barge_in();
         let speaking = self.caller.as_ref().is_some_and(|caller| !caller.long);
         self.silence.suspend(
             self.phase != Phase::Open
                 || self.on_hold
+                || self.bridge.is_some()
                 || busy
                 || speaking
                 || self.hearing.is_recognising()
                 || self.turn.is_pending()
                 || self.callbacks.is_replying()
-                || self.collector.is_some(),
+                || self.collector.is_some()
+                || self.taking_message.is_some()
+                || self.presser.is_busy()
+                || self.transfer.is_open()
+                || self.is_handing_off(),
         );
     }
 
+    /// The recording leaves out what it has to.
+    fn steer_recording(&mut self, now: Instant) {
+        let collector = self.collector.as_ref();
+        let sensitive = collector.is_some_and(|open| open.is_sensitive() && open.is_wanted());
+        self.recording.follow(sensitive, now);
+        if let Some(mode) = self.recording.poll_change() {
+            tracing::info!(mode = mode.as_str(), "recording");
+            self.out.leg(LegCommand::Record(mode));
+            // Who watches was told that the session is closed, where its agent has left.
+            if !self.takes_no_commands() {
+                let at = self.at(now);
+                self.event(SessionEvent::RecordingChanged { mode, at });
+            }
+        }
+    }
+
     fn run_waiting_callbacks(&mut self, now: Instant) {
+        if self.is_handing_off() {
+            return;
+        }
         if let Some(turn) = self.callbacks.next_turn() {
             if self.states.0 != AgentState::Speaking {
                 self.timers.stop(Timer::NoTranscript);
                 self.trigger(Trigger::ReplyBegins, now);
+            }
+            if let Callback::UserTurn(turn) = &turn {
+                self.turn_is_given(turn);
             }
             self.run(turn);
         }
@@ -89,19 +135,30 @@ impl Session {
         if let Some(collector) = &mut self.collector {
             collector.utterance_done(ended.id, now);
         }
-        let spoke = ended.started_at.is_some();
-        if let Some(text) = ended.transcript {
+        let started_at = ended.times.started_at;
+        let spoke = started_at.is_some();
+        self.meter_utterance(&ended, now);
+        self.replies.ended(&ended);
+        if let Some(text) = ended.heard.filter(|_| ended.add_to_transcript) {
             let kind = match &ended.outcome {
                 Outcome::Completed => EntryKind::Speech,
                 Outcome::Interrupted { .. } | Outcome::Failed(_) => EntryKind::InterruptedSpeech,
             };
-            self.note(Speaker::Agent, kind, text, ended.started_at.unwrap_or(now));
+            self.note(Speaker::Agent, kind, text, started_at.unwrap_or(now));
         }
-        if spoke && !self.phase.is_ending() {
+        let is_conversation = self.phase.is_conversation();
+        if ended.id == UtteranceId::CONSENT {
+            self.consent_ended(&ended.outcome, now);
+        }
+        self.message_ended(ended.id, &ended.outcome, now);
+        if spoke && is_conversation {
             // The first utterance is done: the conversation has begun, whatever `on_enter` still does.
             self.input_open = true;
             self.silence.arm(now);
             self.silence.restart(now);
+        }
+        if ended.is_piece {
+            return;
         }
         let at = self.at(now);
         self.event(SessionEvent::UtteranceDone {
@@ -121,7 +178,7 @@ impl Session {
         let armed = by_voice
             && self.means.listens
             && self.phase == Phase::Open
-            && !self.on_hold
+            && !self.is_away()
             && self.speech.is_interruptible();
         if armed != self.armed {
             self.armed = armed;

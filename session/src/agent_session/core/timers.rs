@@ -15,6 +15,8 @@ pub(super) enum Timer {
     FalseInterruption,
     /// The caller has spoken for as long as one utterance may last.
     LongSpeech,
+    /// The agent has thought in silence for long enough.
+    Thinking,
     /// The hang-up waited long enough for speech to drain.
     HangUp,
     /// The leg is gone, and the call has not said why.
@@ -24,12 +26,13 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Gate,
         Self::MaxDuration,
         Self::NoTranscript,
         Self::FalseInterruption,
         Self::LongSpeech,
+        Self::Thinking,
         Self::HangUp,
         Self::LegGone,
         Self::Exit,
@@ -45,12 +48,25 @@ impl Timers {
         self.0[timer as usize] = Some(at);
     }
 
+    /// Sets it, unless it fires before anyway.
+    pub(super) fn set_sooner(&mut self, timer: Timer, at: Instant) {
+        let earlier = self.0[timer as usize].filter(|known| *known < at);
+        self.0[timer as usize] = Some(earlier.unwrap_or(at));
+    }
+
     pub(super) fn stop(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
     }
 
     pub(super) fn stop_all(&mut self) {
         *self = Self::default();
+    }
+
+    /// Stops all but one.
+    pub(super) fn stop_all_but(&mut self, kept: Timer) {
+        let at = self.0[kept as usize];
+        self.stop_all();
+        self.0[kept as usize] = at;
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

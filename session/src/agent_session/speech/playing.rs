@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::output::{Outbox, Output, Preparation};
 use super::super::sentences;
+use super::super::turn_metrics::UtteranceTimes;
 use super::super::utterance::{NewUtterance, Source, UtteranceFailure};
 use crate::pii::Pii;
 use crate::provider::{Audio, ProviderError};
@@ -44,20 +45,13 @@ pub(super) struct Playing {
 
 impl Playing {
     pub(super) fn new(utterance: NewUtterance, epoch: Epoch, sample_rate_hz: u32) -> Self {
-        let text = text_of(&utterance);
-        let sentences = match &utterance.source {
-            Source::Text => sentences::split(text),
-            Source::Audio(audio) if audio.samples.is_empty() => Vec::new(),
-            // One piece of audio, whatever its text.
-            Source::Audio(_) => std::iter::once(0..text.len()).collect(),
-        };
         Self {
+            sentences: sentences_of(&utterance),
             utterance,
             epoch,
             clock: PlayClock::default(),
             failure: None,
             sample_rate_hz,
-            sentences,
             lengths_ms: Vec::new(),
             preparing: false,
             ready: VecDeque::new(),
@@ -66,10 +60,15 @@ impl Playing {
         }
     }
 
+    /// Its text has grown, or is complete.
+    pub(super) fn text_came(&mut self) {
+        self.sentences = sentences_of(&self.utterance);
+    }
+
     /// Hands over what is ready and asks for what is missing.
     pub(super) fn advance(&mut self, now: Instant, out: &mut Outbox) {
         self.feed(now, out);
-        self.prepare_next(out);
+        self.prepare_next(now, out);
         // Ready audio needs no preparation: it can go at once.
         self.feed(now, out);
     }
@@ -79,13 +78,17 @@ impl Playing {
         &mut self,
         sentence: usize,
         result: Result<Arc<[i16]>, ProviderError>,
+        now: Instant,
     ) -> bool {
         if !self.preparing || self.lengths_ms.len() != sentence {
             return false;
         }
         self.preparing = false;
         match result {
-            Ok(samples) => self.add_sentence(samples),
+            Ok(samples) => {
+                self.clock.ready_at.get_or_insert(now);
+                self.add_sentence(samples);
+            }
             Err(error) => self.failure = Some(UtteranceFailure::Voice(error)),
         }
         true
@@ -120,7 +123,22 @@ impl Playing {
 
     /// The part of the text that was made audio.
     pub(super) fn heard_all(&self) -> &str {
-        self.heard(self.lengths_ms.iter().sum())
+        self.heard(self.made_ms())
+    }
+
+    /// Duration of all of it that was made, in milliseconds.
+    pub(super) fn made_ms(&self) -> u64 {
+        self.lengths_ms.iter().sum()
+    }
+
+    /// When what happened to it.
+    pub(super) fn times(&self) -> UtteranceTimes {
+        UtteranceTimes {
+            asked_at: self.clock.asked_at,
+            ready_at: self.clock.ready_at,
+            handed_at: self.clock.handed_at,
+            started_at: self.clock.started_at,
+        }
     }
 
     /// When it needs feeding, or a mark of the leg's is overdue.
@@ -172,7 +190,7 @@ impl Playing {
         }
     }
 
-    fn prepare_next(&mut self, out: &mut Outbox) {
+    fn prepare_next(&mut self, now: Instant, out: &mut Outbox) {
         if self.preparing || self.ready.len() > READY_BOUND {
             return;
         }
@@ -185,12 +203,13 @@ impl Playing {
                 return self.add_sentence(samples);
             }
             Source::Audio(audio) => Preparation::Convert(Audio::clone(audio)),
-            Source::Text => {
+            Source::Text | Source::Stream { .. } => {
                 let text = &text_of(&self.utterance)[self.sentences[sentence].clone()];
                 Preparation::Synthesise(Pii::new(text.to_owned()))
             }
         };
         self.preparing = true;
+        self.clock.asked_at.get_or_insert(now);
         let utterance = self.utterance.id;
         out.push(Output::Prepare {
             utterance,
@@ -219,12 +238,30 @@ impl Playing {
     }
 
     fn is_prepared(&self) -> bool {
-        !self.preparing && self.next_sentence().is_none()
+        let grows = matches!(self.utterance.source, Source::Stream { complete: false });
+        !self.preparing && self.next_sentence().is_none() && (!grows || self.failure.is_some())
     }
 
     /// Duration of what was handed over.
     fn sent(&self) -> Duration {
         Duration::from_micros(self.sent_samples * 1_000_000 / u64::from(self.sample_rate_hz))
+    }
+}
+
+/// What can be made audio, piece by piece.
+fn sentences_of(utterance: &NewUtterance) -> Vec<Range<usize>> {
+    let text = text_of(utterance);
+    match &utterance.source {
+        Source::Text | Source::Stream { complete: true } => sentences::split(text),
+        Source::Stream { complete: false } => {
+            // What comes next may still belong to the last.
+            let mut sentences = sentences::split(text);
+            sentences.pop();
+            sentences
+        }
+        Source::Audio(audio) if audio.samples.is_empty() => Vec::new(),
+        // One piece of audio, whatever its text.
+        Source::Audio(_) => std::iter::once(0..text.len()).collect(),
     }
 }
 
@@ -236,6 +273,9 @@ fn text_of(utterance: &NewUtterance) -> &str {
 /// Estimates how far the leg is with an utterance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PlayClock {
+    /// When the voice was asked for the first sentence, and when that was ready.
+    pub(super) asked_at: Option<Instant>,
+    pub(super) ready_at: Option<Instant>,
     /// When the first chunk was handed over.
     pub(super) handed_at: Option<Instant>,
     pub(super) started_at: Option<Instant>,

@@ -9,6 +9,7 @@ fn limits() -> AdmissionLimits {
         calls: 1_000,
         calls_per_second: 1_000,
         outbound_calls: None,
+        reserve: 0,
         outbound_calls_per_minute: 1_000,
         trunks: HashMap::new(),
     }
@@ -40,6 +41,28 @@ fn a_call_past_the_cap_is_refused_until_one_ends() {
     admission.release(Direction::Inbound, "t");
     assert!(admission.admit_inbound("t", now).is_ok());
     assert_eq!(admission.calls(), 2);
+}
+
+#[test]
+fn neither_direction_takes_the_last_places_that_are_kept_for_the_other() {
+    for (first, other) in [
+        (Direction::Inbound, Direction::Outbound),
+        (Direction::Outbound, Direction::Inbound),
+    ] {
+        let (mut admission, now) = admission(AdmissionLimits {
+            calls: 10,
+            reserve: 2,
+            ..limits()
+        });
+        let mut admit = |direction| match direction {
+            Direction::Inbound => admission.admit_inbound("t", now),
+            Direction::Outbound => admission.admit_outbound("t", "1", now),
+        };
+        assert!((0..8).all(|_| admit(first).is_ok()));
+        assert_eq!(admit(first), Err(Refusal::CallsAtCap));
+        assert!((0..2).all(|_| admit(other).is_ok()));
+        assert_eq!(admit(other), Err(Refusal::CallsAtCap));
+    }
 }
 
 #[test]

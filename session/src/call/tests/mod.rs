@@ -1,11 +1,14 @@
 //! Calls without a network: what the endpoint reports goes in, what the driver must do comes out.
 
+mod consultation;
 mod outgoing;
+mod pressing;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use offhook_media::codec::CodecKind;
-use offhook_media::sdp::Direction;
+use offhook_media::leg::InBandDigits;
+use offhook_media::sdp::{Direction, TelephoneEventRates};
 use offhook_sip::endpoint::{
     EndCause as DialogEnd, Endpoint, EndpointConfig, Flow, Output as EndpointOutput, ReferralNews,
     Transport,
@@ -13,6 +16,7 @@ use offhook_sip::endpoint::{
 use offhook_sip::message::{Message, parse_datagram};
 
 use super::*;
+use crate::agent_session::{TransferOutcome, TransferRequest, TransferStep};
 
 /// The id that an endpoint gives its first INVITE.
 fn first_invite() -> InviteId {
@@ -69,9 +73,14 @@ fn provision() -> Provision {
         local: local_media(),
         leg: LegSettings {
             voice_activity: false,
+            echo_guard: true,
+            in_band_digits: InBandDigits::WithoutEvents,
+            call_tones: false,
             no_media_timeout: None,
             seed: 42,
         },
+        digits_by_info: true,
+        digits_out: DigitsOut::Auto,
     }
 }
 
@@ -147,8 +156,9 @@ fn local_media() -> LocalMedia {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 10_000,
         codecs: vec![CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma],
-        telephone_event: true,
+        telephone_event: Some(TelephoneEventRates::EachClock),
         ptime_ms: 20,
+        srtp: None,
         direction: Direction::SendReceive,
         session_id: 1,
         session_version: 1,
@@ -217,6 +227,51 @@ fn a_transfer_that_was_never_accepted_is_not_complete_because_one_before_it_was_
         TransferProgress::TimedOut,
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_session_sends_the_far_end_elsewhere_hears_how_it_gets_on_and_nothing_is_sent_to_what_is_no_address()
+ {
+    let mut call = talking();
+    let mut bad = TransferRequest::to("sip:a@b>\r\nX: y");
+    call.handle_session(CallRequest::Transfer(Box::new(bad.clone())));
+    bad.target = "sip:a@example.net".to_owned().into();
+    bad.headers = vec![("Via".to_owned(), "x".to_owned())];
+    call.handle_session(CallRequest::Transfer(Box::new(bad)));
+    let outputs = drain(&mut call);
+    let impossible = TransferStep::Over(TransferOutcome::Impossible);
+    assert_eq!(steps(&outputs), [impossible, impossible]);
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Sip(..)))
+    );
+
+    let request = TransferRequest::to("tel:+15550100");
+    call.handle_session(CallRequest::Transfer(Box::new(request)));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(&outputs[..], [Output::Sip(_, SipCommand::Refer(refer))] if refer.refer_to == "tel:+15550100"),
+        "{outputs:?}"
+    );
+    call.on_referral_news(ReferralNews::Accepted);
+    call.on_referral_news(ReferralNews::Failed(StatusCode::BUSY_HERE));
+    assert_eq!(
+        steps(&drain(&mut call)),
+        [
+            TransferStep::Accepted,
+            TransferStep::Over(TransferOutcome::Rejected(486))
+        ]
+    );
+}
+
+/// What the session is told of a transfer.
+fn steps(outputs: &[Output]) -> Vec<TransferStep> {
+    let steps = outputs.iter().filter_map(|output| match output {
+        Output::Tell(CallEvent::Transfer(step)) => Some(*step),
+        _ => None,
+    });
+    steps.collect()
 }
 
 #[test]
@@ -368,19 +423,27 @@ fn a_reinvite_that_cannot_be_met_is_refused_and_the_call_goes_on() {
     );
 }
 
+fn codec_agreed_on(outputs: &[Output]) -> Option<CodecKind> {
+    outputs.iter().find_map(|output| match output {
+        Output::Renegotiate(agreed) => Some(agreed.codec.kind),
+        _ => None,
+    })
+}
+
 #[test]
-fn a_reinvite_to_a_codec_of_another_rate_is_refused_because_queued_speech_has_this_one() {
+fn a_reinvite_may_change_to_a_codec_of_another_rate_and_the_one_in_use_stays_where_it_can() {
+    const ALL: &str = "a=rtpmap:96 opus/48000/2\r\n";
     let mut call = talking();
-    let opus_only = offer("96", "a=rtpmap:96 opus/48000/2\r\n");
-    reoffer(&mut call, request("INVITE", &opus_only));
-    let outputs = drain(&mut call);
-    assert!(
-        matches!(
-            &outputs[..],
-            [Output::Sip(_, SipCommand::RejectReoffer { .. })]
-        ),
-        "{outputs:?}"
-    );
+    for (formats, expected) in [
+        ("96 0 8", CodecKind::Pcmu),
+        ("96", CodecKind::Opus),
+        ("0 8 96", CodecKind::Opus),
+        ("8", CodecKind::Pcma),
+    ] {
+        reoffer(&mut call, request("INVITE", &offer(formats, ALL)));
+        let outputs = drain(&mut call);
+        assert_eq!(codec_agreed_on(&outputs), Some(expected), "{formats}");
+    }
 }
 
 #[test]
@@ -487,6 +550,20 @@ fn a_digit_by_info_reaches_the_session() {
         matches!(&outputs[..], [Output::Tell(CallEvent::Digit(digit))] if digit.as_char() == '0'),
         "{outputs:?}"
     );
+}
+
+#[test]
+fn where_digits_by_info_are_not_wanted_none_reaches_the_session() {
+    let provision = Provision {
+        digits_by_info: false,
+        ..provision()
+    };
+    let invite = request("INVITE", &offer("0", ""));
+    let mut call = Call::incoming(first_invite(), &invite, provision);
+    confirm(&mut call, request("ACK", ""));
+    drain(&mut call);
+    info(&mut call, '0');
+    assert!(drain(&mut call).is_empty());
 }
 
 #[test]

@@ -34,9 +34,14 @@ fn provision() -> Provision {
         local: local_media(),
         leg: LegSettings {
             voice_activity: false,
+            echo_guard: true,
+            in_band_digits: InBandDigits::WithoutEvents,
+            call_tones: false,
             no_media_timeout: None,
             seed: 42,
         },
+        digits_by_info: true,
+        digits_out: DigitsOut::Auto,
     }
 }
 
@@ -249,7 +254,8 @@ fn a_transfer_that_completes_ends_the_call_and_one_that_fails_does_not() {
     let busy = StatusCode::BUSY_HERE;
     let told = news(&mut call, id, ReferralNews::Failed(busy));
     assert_eq!(progress(&told), [TransferProgress::Rejected(busy)]);
-    assert_eq!(told.len(), 1, "the call goes on");
+    let ends = |output: &Output| matches!(output, Output::Sip(..) | Output::CloseLeg);
+    assert!(!told.iter().any(ends), "the call goes on: {told:?}");
 
     call.transfer(plan(true));
     drain(&mut call);
@@ -314,11 +320,16 @@ fn who_a_far_end_refers_us_to_takes_its_place_when_it_answers() {
     call.succession_placed(second);
     assert!(matches!(
         &drain(&mut call)[..],
-        [Output::Sip(id, SipCommand::AcceptRefer)] if *id == first
+        [
+            Output::Tell(CallEvent::SuccessorCalled),
+            Output::Sip(id, SipCommand::AcceptRefer),
+        ] if *id == first
     ));
     answered(&mut call, second, &offer("0", ""));
     let outputs = drain(&mut call);
     let [
+        Output::Tell(CallEvent::SuccessorSettled),
+        Output::Tell(CallEvent::Succeeded),
         Output::Renegotiate(_),
         Output::Sip(told, SipCommand::NotifyRefer(StatusCode::OK)),
         Output::Sip(left, SipCommand::Bye { .. }),
@@ -350,7 +361,14 @@ fn wound_56_a_far_end_that_leaves_after_its_refer_leaves_the_call_to_its_success
     });
     assert!(drain(&mut call).is_empty(), "the call waits");
     answered(&mut call, second, &offer("0", ""));
-    assert!(matches!(&drain(&mut call)[..], [Output::Renegotiate(_)]));
+    assert!(matches!(
+        &drain(&mut call)[..],
+        [
+            Output::Tell(CallEvent::SuccessorSettled),
+            Output::Tell(CallEvent::Succeeded),
+            Output::Renegotiate(_),
+        ]
+    ));
 }
 
 #[test]
@@ -371,7 +389,12 @@ fn an_offer_that_could_not_be_sent_does_not_stand_in_the_way_of_the_next() {
     let (mut call, _, _) = called();
     assert!(call.hold(true));
     drain(&mut call);
+    assert!(call.holds_or_asks(true));
     call.reoffer_not_sent();
+    assert!(
+        call.holds_or_asks(false),
+        "who asked is told that it was not"
+    );
     assert!(call.hold(true));
 }
 
@@ -390,10 +413,10 @@ fn a_successor_that_does_not_answer_leaves_things_as_they_were_or_ends_what_is_l
     call.handle_sip(ended(second, busy));
     assert!(matches!(
         &drain(&mut call)[..],
-        [Output::Sip(
-            _,
-            SipCommand::NotifyRefer(StatusCode::BUSY_HERE)
-        )]
+        [
+            Output::Tell(CallEvent::SuccessorSettled),
+            Output::Sip(_, SipCommand::NotifyRefer(StatusCode::BUSY_HERE)),
+        ]
     ));
 
     referred(&mut call, first);
@@ -403,8 +426,38 @@ fn a_successor_that_does_not_answer_leaves_things_as_they_were_or_ends_what_is_l
     call.handle_sip(ended(second, busy));
     assert!(matches!(
         &drain(&mut call)[..],
-        [Output::Tell(CallEvent::Ended { .. }), Output::CloseLeg]
+        [
+            Output::Tell(CallEvent::SuccessorSettled),
+            Output::Tell(CallEvent::Ended { .. }),
+            Output::CloseLeg,
+        ]
     ));
+}
+
+#[test]
+fn a_successor_that_rings_for_too_long_is_given_up_and_the_first_far_end_stays() {
+    let (mut call, first, second) = called();
+    referred(&mut call, first);
+    call.succession_placed(second);
+    drain(&mut call);
+    call.rang_out(first);
+    assert!(drain(&mut call).is_empty(), "it was answered long ago");
+    call.rang_out(second);
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(
+            &outputs[..],
+            [
+                Output::Sip(given_up, SipCommand::Cancel),
+                Output::Tell(CallEvent::SuccessorSettled),
+                Output::Sip(told, SipCommand::NotifyRefer(StatusCode::REQUEST_TIMEOUT)),
+            ] if (*given_up, *told) == (second, first)
+        ),
+        "{outputs:?}"
+    );
+    assert_eq!(call.invite(), Some(first));
+    call.rang_out(second);
+    assert!(drain(&mut call).is_empty(), "it is given up already");
 }
 
 #[test]
@@ -420,6 +473,7 @@ fn an_invite_with_replaces_takes_the_far_ends_place_or_is_refused_without_harm()
     let outputs = drain(&mut call);
     let [
         Output::Sip(accepted, SipCommand::Accept(Some(_))),
+        Output::Tell(CallEvent::Succeeded),
         Output::Renegotiate(_),
         Output::Sip(left, SipCommand::Bye { .. }),
     ] = &outputs[..]
@@ -427,6 +481,33 @@ fn an_invite_with_replaces_takes_the_far_ends_place_or_is_refused_without_harm()
         panic!("{outputs:?}");
     };
     assert_eq!((*accepted, *left), (second, first));
+}
+
+#[test]
+fn who_takes_a_far_ends_place_takes_it_from_its_successor_too() {
+    let (mut call, first, second) = called();
+    let third = invites(3)[2];
+    referred(&mut call, first);
+    call.succession_placed(second);
+    drain(&mut call);
+    call.replaced_by(third, &request("INVITE", &offer("0", "")));
+    let outputs = drain(&mut call);
+    assert!(
+        matches!(
+            &outputs[..],
+            [
+                Output::Sip(given_up, SipCommand::Cancel),
+                Output::Tell(CallEvent::SuccessorSettled),
+                Output::Sip(accepted, SipCommand::Accept(Some(_))),
+                ..
+            ] if (*given_up, *accepted) == (second, third)
+        ),
+        "{outputs:?}"
+    );
+    // Its answer comes too late, and is nobody's any more.
+    answered(&mut call, second, &offer("0", ""));
+    assert!(drain(&mut call).is_empty());
+    assert_eq!(call.invite(), Some(third));
 }
 
 #[test]

@@ -324,6 +324,6 @@ impl Established {
         let mut request = self.dialog.request(Method::Info);
         request.body = attach(&mut request.headers, &[], Some(body));
         let flow = core.flow_of(&self.dialog, place.flow);
-        core.request(request, flow, ClientRole::InDialog(place.id), now);
+        core.request(request, flow, ClientRole::Info(place.id), now);
     }
 }

@@ -257,7 +257,7 @@ impl Established {
         request.headers.push("Supported", SUPPORTED);
         if let Some(timer) = &self.session.timer {
             request.headers.push("Session-Expires", timer.request());
-            if let Some(min_se) = self.session.min_se {
+            if let Some(min_se) = self.stated_minimum(core) {
                 request.headers.push("Min-SE", min_se.as_secs().to_string());
             }
         }

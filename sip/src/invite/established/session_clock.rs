@@ -90,16 +90,24 @@ impl Established {
             return;
         };
         let flow = core.flow_of(&self.dialog, place.flow);
+        let minimum = self.stated_minimum(core);
         let mut update = self.dialog.request(Method::Update);
         let headers = &mut update.headers;
         headers.push("Contact", core.config.contact(flow));
         headers.push("Allow", ALLOW);
         headers.push("Supported", SUPPORTED);
         headers.push("Session-Expires", timer.request());
-        if let Some(min_se) = self.session.min_se {
+        if let Some(min_se) = minimum {
             headers.push("Min-SE", min_se.as_secs().to_string());
         }
         core.request(update, flow, ClientRole::Refresh(place.id), now);
+    }
+
+    /// The `Min-SE` of a refresh.
+    pub(super) fn stated_minimum(&self, core: &Core) -> Option<Duration> {
+        let raised = self.session.min_se;
+        core.session_policy()
+            .map_or(raised, |policy| policy.refresh_minimum(raised))
     }
 
     /// What an UPDATE that refreshes was answered.

@@ -66,6 +66,10 @@ impl Incoming {
         }
     }
 
+    pub(super) fn call_id(&self) -> &str {
+        &self.dialog.id().call_id
+    }
+
     pub(super) fn ring(
         &mut self,
         core: &mut Core,

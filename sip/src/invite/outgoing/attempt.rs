@@ -97,7 +97,8 @@ impl Attempt {
                 headers.push(name, value);
             }
         }
-        for (name, value) in self.authorization.iter().chain(&call.extra) {
+        let further = call.identity.iter().chain(&call.extra);
+        for (name, value) in self.authorization.iter().chain(further) {
             headers.push(name, value.as_str());
         }
         if let Some(Body {
@@ -194,8 +195,9 @@ impl Attempt {
     pub(super) fn follow(&mut self, mut target: Uri, flows: Vec<Flow>) {
         self.visited.push(target.clone());
         if target.host() != self.call.target.host() {
-            // Our password is for who we were told to call, not for whoever they name.
+            // Our password is for who we were told to call, not for whoever they name; nor is who calls.
             self.account = None;
+            self.call.identity.clear();
         }
         if let Some(sip) = target.sip_mut() {
             sip.headers = None;

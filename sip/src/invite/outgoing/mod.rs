@@ -88,6 +88,10 @@ impl Outgoing {
         outgoing
     }
 
+    pub(super) fn call_id(&self) -> &str {
+        &self.half.call_id
+    }
+
     fn send(&mut self, core: &mut Core, place: &mut Place, now: Instant) {
         self.early.forget(core);
         self.early.clear();

@@ -11,7 +11,7 @@ use kinds::{header_of_kind, name_of, value_of};
 
 use super::cseq::CSeq;
 use super::lexer::{Malformed, is_token_byte, malformed, split, trim};
-use super::name_addr::NameAddr;
+use super::name_addr::{NameAddr, NameAddrRef};
 use super::via::Via;
 
 /// Headers in wire order. Names compare without case, and a compact name is its long one.
@@ -156,6 +156,27 @@ impl Headers {
         self.get("To")
             .ok_or(malformed("To"))
             .and_then(NameAddr::parse)
+    }
+
+    /// The tag in From, or none; without reading it into parts of its own.
+    ///
+    /// # Errors
+    /// When From is missing or malformed.
+    pub fn from_tag(&self) -> Result<Option<&str>, Malformed> {
+        self.tag_in("From")
+    }
+
+    /// The tag in To, or none; without reading it into parts of its own.
+    ///
+    /// # Errors
+    /// When To is missing or malformed.
+    pub fn to_tag(&self) -> Result<Option<&str>, Malformed> {
+        self.tag_in("To")
+    }
+
+    fn tag_in(&self, name: &'static str) -> Result<Option<&str>, Malformed> {
+        let value = self.get(name).ok_or(malformed(name))?;
+        NameAddrRef::scan(value).map(NameAddrRef::tag)
     }
 
     /// Call-ID.

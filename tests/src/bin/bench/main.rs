@@ -4,12 +4,19 @@
 //! medians over the rounds are compared. Prints a table of every run as it comes and then Markdown for
 //! `docs/performance.md`.
 //!
-//! `bench [--rounds 3] [--seconds 20] [--calls 200,500] [--only floor,sipp,offhook,offhook+vad] [--json FILE]`
+//! `bench [--rounds 3] [--seconds 20] [--calls 100,500,1000] [--formats pcmu,g722,opus,srtp]
+//! [--only floor,sipp,offhook,offhook+vad] [--json FILE]`
+//!
+//! Other formats than PCMU are measured at the smallest number of calls only. How fast an agent falls silent is
+//! `--only barge-in`, see [`barge_in`]; how fast it answers is `--only answers`, see [`answers`].
 //!
 //! What it costs to begin and end a call is a bench of its own with options of its own, `--only signalling`; see
 //! [`signalling`]. Without `--only` it follows.
 
+mod answers;
+mod barge_in;
 mod comparison;
+mod libopus;
 mod signalling;
 mod subject;
 
@@ -18,7 +25,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use comparison::markdown;
-use offhook_tests::load::LoadReport;
+use offhook_tests::load::{Format, LoadReport};
 use offhook_tests::machine::date_and_machine;
 use subject::{SUBJECTS, Subject};
 
@@ -34,10 +41,30 @@ fn main() -> ExitCode {
             }
         };
     }
+    if has("barge-in") {
+        return match barge_in::Options::read(&arguments) {
+            Some(options) => measure_barge_in(&options),
+            None => {
+                eprintln!("usage: {}", barge_in::USAGE);
+                ExitCode::from(2)
+            }
+        };
+    }
+    if has("answers") {
+        return match barge_in::Options::read(&arguments) {
+            Some(options) => measure_answers(&options),
+            None => {
+                eprintln!("usage: {}", answers::USAGE);
+                ExitCode::from(2)
+            }
+        };
+    }
     let Some(plan) = Plan::read(&arguments) else {
         eprintln!(
-            "usage: bench [--rounds 3] [--seconds 20] [--calls 200,500] [--only floor,sipp,offhook,offhook+vad] \
-             [--json FILE]\n       {}",
+            "usage: bench [--rounds 3] [--seconds 20] [--calls 100,500,1000] [--formats pcmu,g722,opus,srtp] \
+             [--only floor,sipp,offhook,offhook+vad] [--json FILE]\n       {}\n       {}\n       {}",
+            barge_in::USAGE,
+            answers::USAGE,
             signalling::USAGE
         );
         return ExitCode::from(2);
@@ -49,16 +76,53 @@ fn main() -> ExitCode {
     if let Some(file) = &plan.json {
         let lines: Vec<String> = runs
             .iter()
-            .map(|run| run.report.json(run.subject.name()))
+            .map(|run| {
+                run.report
+                    .json(&format!("{} {}", run.subject.name(), run.format.name()))
+            })
             .collect();
         if let Err(error) = fs::write(file, lines.join("\n") + "\n") {
             eprintln!("bench: {file}: {error}");
             return ExitCode::FAILURE;
         }
     }
-    match signalling::Options::read(&[]) {
-        Some(options) if !has("--only") => measure_signalling(&options),
-        Some(_) | None => ExitCode::SUCCESS,
+    if has("--only") {
+        return ExitCode::SUCCESS;
+    }
+    let barge_in = barge_in::Options::read(&[]).map(|options| measure_barge_in(&options));
+    let answers = barge_in::Options::read(&[]).map(|options| measure_answers(&options));
+    let signalling = signalling::Options::read(&[]).map(|options| measure_signalling(&options));
+    let failed = [barge_in, answers, signalling].contains(&Some(ExitCode::FAILURE));
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn measure_barge_in(options: &barge_in::Options) -> ExitCode {
+    match options.run() {
+        Ok(markdown) => {
+            print!("\n{markdown}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("bench: barge-in: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_answers(options: &barge_in::Options) -> ExitCode {
+    match answers::run(options) {
+        Ok(markdown) => {
+            print!("\n{markdown}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("bench: answers: {why}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -82,6 +146,7 @@ struct Plan {
     rounds: usize,
     window: Duration,
     calls: Vec<usize>,
+    formats: Vec<Format>,
     subjects: Vec<Subject>,
     json: Option<String>,
 }
@@ -89,6 +154,7 @@ struct Plan {
 /// One program under one load.
 struct Run {
     subject: Subject,
+    format: Format,
     calls: usize,
     report: LoadReport,
 }
@@ -99,7 +165,8 @@ impl Plan {
         let mut plan = Self {
             rounds: 3,
             window,
-            calls: vec![200, 500],
+            calls: vec![100, 500, 1_000],
+            formats: Format::ALL.to_vec(),
             subjects: SUBJECTS.to_vec(),
             json: None,
         };
@@ -125,6 +192,11 @@ impl Plan {
                         .map(|n| n.parse().ok().filter(|n| (1..=2_000).contains(n)))
                         .collect::<Option<_>>()?
                 }
+                "--formats" => {
+                    let format =
+                        |name: &str| Format::ALL.into_iter().find(|format| format.name() == name);
+                    plan.formats = value.split(',').map(format).collect::<Option<_>>()?;
+                }
                 "--only" => {
                     let subject =
                         |name: &str| SUBJECTS.into_iter().find(|subject| subject.name() == name);
@@ -137,27 +209,44 @@ impl Plan {
         Some(plan)
     }
 
+    /// Every load: PCMU by each number of calls, the other formats by the smallest.
+    fn loads(&self) -> Vec<(Format, usize)> {
+        let smallest = self.calls.iter().copied().min();
+        let of = |format: Format| {
+            let calls = self.calls.iter().copied();
+            calls
+                .filter(move |calls| format == Format::Pcmu || Some(*calls) == smallest)
+                .map(move |calls| (format, calls))
+        };
+        self.formats.iter().copied().flat_map(of).collect()
+    }
+
     /// Runs everything, interleaved. A program that cannot be run is named and left out.
     fn run(&self) -> Vec<Run> {
         let mut runs = Vec::new();
         println!("{}", LoadReport::HEAD);
         for _ in 0..self.rounds {
-            for &calls in &self.calls {
+            for (format, calls) in self.loads() {
                 for &subject in &self.subjects {
-                    match subject.measure(calls, self.window) {
+                    if !subject.takes(format) {
+                        continue;
+                    }
+                    let name = format!("{} {}", subject.name(), format.name());
+                    match subject.measure(format, calls, self.window) {
                         Ok(report) => {
-                            println!("{}", report.row(subject.name()));
+                            println!("{}", report.row(&name));
                             report
                                 .failures
                                 .iter()
                                 .for_each(|(why, n)| println!("    {n} calls: {why}"));
                             runs.push(Run {
                                 subject,
+                                format,
                                 calls,
                                 report,
                             });
                         }
-                        Err(why) => println!("{:<17} {calls:>5} left out: {why}", subject.name()),
+                        Err(why) => println!("{name:<17} {calls:>5} left out: {why}"),
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use offhook_tests::child::Program;
 use offhook_tests::daemon::{Daemon, DaemonSetup};
-use offhook_tests::load::{self, LoadPlan, LoadReport};
+use offhook_tests::load::{self, Format, LoadPlan, LoadReport};
 use offhook_tests::ports::{PortBlock, udp_port_is_bound};
 use offhook_tests::scratch::Scratch;
 use offhook_tests::sipp::SippEcho;
@@ -49,14 +49,30 @@ impl Subject {
         }
     }
 
+    /// Whether it can be asked to talk in `format`. SIPp's echo takes any, and shows no more by the others.
+    pub(crate) fn takes(self, format: Format) -> bool {
+        match self {
+            Self::Floor | Self::Offhook => true,
+            Self::SippEcho | Self::OffhookWithVad => format == Format::Pcmu,
+        }
+    }
+
     /// Starts the program fresh and puts the load on it.
-    pub(crate) fn measure(self, calls: usize, window: Duration) -> Result<LoadReport, String> {
+    pub(crate) fn measure(
+        self,
+        format: Format,
+        calls: usize,
+        window: Duration,
+    ) -> Result<LoadReport, String> {
         let load = |target, peer_pid| {
             let user = "echo".to_owned();
             load::run(&LoadPlan {
                 target,
                 user,
                 peer_pid,
+                format,
+                interrupts: false,
+                answer_waits: Duration::ZERO,
                 calls,
                 calls_per_second: 100,
                 window,
@@ -73,22 +89,29 @@ impl Subject {
                 load(sipp.sip(), sipp.pid())
             }
             Self::Offhook => {
-                let daemon = Daemon::start(&offhook_setup(calls, ""))?;
+                let daemon = Daemon::start(&offhook_setup(format, calls, ""))?;
                 load(daemon.sip(), daemon.pid())
             }
             Self::OffhookWithVad => {
-                let daemon = Daemon::start(&offhook_setup(calls, "voice_activity = true"))?;
+                let daemon = Daemon::start(&offhook_setup(format, calls, "voice_activity = true"))?;
                 load(daemon.sip(), daemon.pid())
             }
         }
     }
 }
 
-fn offhook_setup(calls: usize, echo_keys: &'static str) -> DaemonSetup {
+fn offhook_setup(format: Format, calls: usize, echo_keys: &'static str) -> DaemonSetup {
+    let (codec, trunk_keys) = match format {
+        Format::Pcmu => ("pcmu", ""),
+        Format::G722 => ("g722", ""),
+        Format::Opus => ("opus", ""),
+        Format::Srtp => ("pcmu", "srtp = \"required\"\n"),
+    };
     DaemonSetup {
         calls: calls as u16,
         calls_per_second: 200,
-        codecs: vec!["pcmu"],
+        codecs: vec![codec],
+        trunk_keys: trunk_keys.to_owned(),
         echo_keys,
         log: "warn",
         ..DaemonSetup::default()

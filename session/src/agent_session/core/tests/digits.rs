@@ -1,6 +1,8 @@
 //! Digits and collections of them.
 
 use super::*;
+use crate::agent_session::pressing::NewSequence;
+use crate::agent_session::{DigitsSent, SendDtmfOptions};
 
 fn collect(call: &mut Fixture, options: CollectOptions) -> oneshot::Receiver<Collected> {
     let (reply, answer) = oneshot::channel();
@@ -286,4 +288,127 @@ fn an_agent_that_never_takes_its_digits_holds_sixty_four() {
         call.returned(CallbackKind::Dtmf);
     }
     assert_eq!(call.digits.len(), 65, "one under way, sixty-four waiting");
+}
+
+fn press(
+    call: &mut Fixture,
+    keys: &str,
+    options: SendDtmfOptions,
+) -> oneshot::Receiver<DigitsSent> {
+    let (reply, answer) = oneshot::channel();
+    call.command(Command::Press(NewSequence {
+        keys: keys.parse().expect("keys"),
+        options,
+        reply,
+    }));
+    answer
+}
+
+/// The keys asked of the call, and forgotten here.
+fn pressed(call: &mut Fixture) -> String {
+    let requests = std::mem::take(&mut call.requests).into_iter();
+    let keys = requests.filter_map(|request| match request {
+        CallRequest::Press { digit, duration_ms } => {
+            assert_eq!(duration_ms, 100);
+            Some(digit.as_char())
+        }
+        CallRequest::HangUp { .. }
+        | CallRequest::PassOn(_)
+        | CallRequest::Transfer(_)
+        | CallRequest::AnsweredBy(_)
+        | CallRequest::SecondLeg(_)
+        | CallRequest::MessageLeft(_) => None,
+    });
+    keys.collect()
+}
+
+#[test]
+fn keys_are_pressed_one_after_the_other_with_their_pauses() {
+    let mut call = Fixture::entered(config());
+    let mut sent = press(&mut call, "1w#,d", SendDtmfOptions::default());
+    call.pass_ms(0);
+    assert_eq!(pressed(&mut call), "1");
+    call.pass_ms(699);
+    assert_eq!(pressed(&mut call), "");
+    call.pass_ms(1);
+    assert_eq!(pressed(&mut call), "#");
+    call.pass_ms(2_199);
+    assert_eq!(pressed(&mut call), "");
+    call.pass_ms(1);
+    assert_eq!(pressed(&mut call), "D");
+    assert!(sent.try_recv().is_err(), "the last key is still held");
+    call.pass_ms(200);
+    assert_eq!(sent.try_recv(), Ok(DigitsSent::All));
+    assert_eq!(shown(&call), ["1#D"]);
+}
+
+#[test]
+fn keys_wait_for_the_answer_and_for_the_end_of_a_hold() {
+    let mut call = Fixture::new(config(), MEANS);
+    let mut sent = press(&mut call, "12", SendDtmfOptions::default());
+    call.pass_ms(5_000);
+    assert_eq!(pressed(&mut call), "");
+    call.call(CallEvent::Answered);
+    call.call(CallEvent::Confirmed);
+    call.pass_ms(0);
+    assert_eq!(pressed(&mut call), "1");
+    // A hold that ends within the gap does not cut it short.
+    call.call(CallEvent::Held);
+    call.call(CallEvent::Resumed);
+    call.pass_ms(199);
+    assert_eq!(pressed(&mut call), "");
+    call.call(CallEvent::Held);
+    call.pass_ms(5_000);
+    assert_eq!(pressed(&mut call), "");
+    call.call(CallEvent::Resumed);
+    call.pass_ms(200);
+    assert_eq!(pressed(&mut call), "2");
+    assert_eq!(sent.try_recv(), Ok(DigitsSent::All));
+}
+
+#[test]
+fn a_hang_up_waits_for_keys_and_one_that_does_not_wait_cuts_them_short() {
+    for drain in [true, false] {
+        let mut call = Fixture::entered(config());
+        let options = SendDtmfOptions {
+            sensitive: true,
+            ..SendDtmfOptions::default()
+        };
+        let mut sent = press(&mut call, "123", options);
+        call.pass_ms(0);
+        call.command(Command::HangUp {
+            reason: EndCause::AgentHungUp.into(),
+            drain,
+        });
+        call.pass_ms(1_000);
+        if drain {
+            assert_eq!(sent.try_recv(), Ok(DigitsSent::All));
+            assert_eq!(shown(&call), ["\u{2022}\u{2022}\u{2022}"]);
+        } else {
+            assert_eq!(sent.try_recv(), Ok(DigitsSent::CutShort { pressed: 1 }));
+            assert_eq!(shown(&call), ["\u{2022}"]);
+        }
+        let ended = |request: &CallRequest| matches!(request, CallRequest::HangUp { .. });
+        assert!(call.requests.last().is_some_and(ended));
+        let mut late = press(&mut call, "4", SendDtmfOptions::default());
+        assert!(
+            late.try_recv().is_err(),
+            "the ending session answers nobody"
+        );
+    }
+}
+
+#[test]
+fn eight_sequences_may_wait_and_one_that_nobody_wants_any_more_is_not_pressed() {
+    let mut call = Fixture::new(config(), MEANS);
+    let mut sent: Vec<_> = "123456789"
+        .chars()
+        .map(|key| press(&mut call, &key.to_string(), SendDtmfOptions::default()))
+        .collect();
+    assert_eq!(sent[8].try_recv(), Ok(DigitsSent::Refused));
+    drop(sent.remove(1));
+    call.call(CallEvent::Answered);
+    call.call(CallEvent::Confirmed);
+    call.pass_ms(5_000);
+    assert_eq!(pressed(&mut call), "1345678");
 }

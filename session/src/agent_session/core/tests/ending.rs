@@ -141,6 +141,22 @@ fn on_exit_can_still_read_the_transcript() {
 }
 
 #[test]
+fn a_far_end_may_be_silent_while_somebody_is_called_in_its_place() {
+    let mut call = Fixture::entered(config());
+    call.call(CallEvent::SuccessorCalled);
+    call.leg(LegEvent::Silent { at_ms: 30_000 });
+    assert_eq!(call.requests, []);
+    call.call(CallEvent::SuccessorSettled);
+    call.leg(LegEvent::Silent { at_ms: 90_000 });
+    assert_eq!(
+        call.requests,
+        [CallRequest::HangUp {
+            reason: EndCause::NoMedia.into()
+        }]
+    );
+}
+
+#[test]
 fn a_call_without_media_ends_for_that_reason_and_one_too_long_for_its_own() {
     let mut call = Fixture::entered(config());
     call.leg(LegEvent::Silent { at_ms: 30_000 });

@@ -267,10 +267,11 @@ fn on_hold_an_utterance_waits_and_is_heard_afterwards() {
 fn a_mark_of_the_background_is_never_taken_for_speech() {
     let mut call = Fixture::entered(config());
     let samples = super::super::fixture::samples(1_000);
-    let background = crate::agent_session::message::BackgroundLoop {
-        samples,
+    let options = BackgroundOptions {
         volume_db: -6.0,
+        ..BackgroundOptions::default()
     };
+    let background = Background { samples, options };
     call.command(Command::Background(Some(background)));
     let Some(LegCommand::Loop {
         epoch: background, ..

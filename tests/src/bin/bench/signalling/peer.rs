@@ -38,13 +38,13 @@ impl PeerKind {
 }
 
 impl Peer {
-    /// Starts it fresh. Offhook takes so many calls a second, and a quarter as many at once.
+    /// Starts it fresh. Offhook takes so many calls a second, and half as many at once.
     pub(crate) fn start(kind: PeerKind, calls_per_second: u64) -> Result<Self, String> {
         Ok(match kind {
             PeerKind::Sipp => Self::Sipp(SippEcho::start()?),
             PeerKind::Offhook => {
                 let setup = DaemonSetup {
-                    calls: (calls_per_second / 4).max(100) as u16,
+                    calls: (calls_per_second / 2).max(100) as u16,
                     calls_per_second: calls_per_second as u32,
                     codecs: vec!["pcmu"],
                     log: "warn",
@@ -75,5 +75,16 @@ impl Peer {
             Self::Sipp(sipp) => sipp.pid(),
             Self::Offhook(daemon) => daemon.pid(),
         }
+    }
+
+    /// Bytes that it has allocated and not given back, where it says so.
+    pub(crate) fn live_memory(&self) -> Option<u64> {
+        let Self::Offhook(daemon) = self else {
+            return None;
+        };
+        let page = daemon.page("/metrics").ok()?;
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix("offhook_memory_live_bytes "))?;
+        value.parse::<f64>().ok().map(|bytes| bytes as u64)
     }
 }

@@ -4,18 +4,22 @@
 //! configuration uses, so that it works before anything else is installed.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What comes with the program, by the end of its path.
-const BUILT_IN: [(&str, &[u8]); 2] = [
+const BUILT_IN: [(&str, &[u8]); 3] = [
     (
         "flows/front-desk.toml",
-        include_bytes!("../../../deploy/flows/front-desk.toml"),
+        include_bytes!("../../deploy/flows/front-desk.toml"),
+    ),
+    (
+        "flows/night-desk.toml",
+        include_bytes!("../../deploy/flows/night-desk.toml"),
     ),
     (
         "audio/hold.wav",
-        include_bytes!("../../../deploy/audio/hold.wav"),
+        include_bytes!("../../deploy/audio/hold.wav"),
     ),
 ];
 
@@ -35,7 +39,7 @@ pub enum Asset {
 
 impl Asset {
     /// Finds what `path` names.
-    pub(super) fn find(path: &Path) -> Self {
+    pub(crate) fn find(path: &Path) -> Self {
         let built_in = BUILT_IN.iter().find(|(name, _)| path.ends_with(name));
         match built_in {
             Some((_, bytes)) if !path.exists() => Self::BuiltIn {
@@ -64,5 +68,23 @@ impl Asset {
             Self::File(path) => std::fs::read(path).map(Cow::Owned),
             Self::BuiltIn { bytes, .. } => Ok(Cow::Borrowed(bytes)),
         }
+    }
+
+    /// What it holds, unless that is more than `most` bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_at_most(&self, most: u64) -> io::Result<Option<Cow<'static, [u8]>>> {
+        let bytes = match self {
+            Self::File(path) => {
+                let mut bytes = Vec::new();
+                std::fs::File::open(path)?
+                    .take(most + 1)
+                    .read_to_end(&mut bytes)?;
+                Cow::Owned(bytes)
+            }
+            Self::BuiltIn { bytes, .. } => Cow::Borrowed(*bytes),
+        };
+        Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= most))
     }
 }
