@@ -258,6 +258,11 @@ impl Baresip {
         wav::likeness(&self.recording("-enc.wav")?, &self.recording("-dec.wav")?)
     }
 
+    /// How much of the line `said` the caller hears; `None` before a quarter of a second.
+    pub fn likeness_of_line(&self, said: &Path) -> Option<f64> {
+        wav::likeness_of_line(said, &self.recording("-dec.wav")?)
+    }
+
     /// What baresip printed, its trace of the call included.
     pub fn log(&self) -> String {
         self.program.log()

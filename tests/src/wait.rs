@@ -26,6 +26,29 @@ pub fn wait_until<T>(
     }
 }
 
+/// The least of up to three measurements of `what`, of which the first below `bound` ends it: what a busy machine makes
+/// late is measured again, and what is late by itself stays so.
+///
+/// # Errors
+/// A sentence naming `what`, `bound`, and all three, when none is below it.
+pub fn once_within(
+    what: &str,
+    bound: Duration,
+    mut measure: impl FnMut() -> Duration,
+) -> Result<Duration, String> {
+    let mut measured = Vec::new();
+    for _ in 0..3 {
+        let time = measure();
+        if time < bound {
+            return Ok(time);
+        }
+        measured.push(time);
+    }
+    Err(format!(
+        "{what} took {measured:?}, and never less than {bound:?}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +62,19 @@ mod tests {
     #[test]
     fn what_has_happened_already_is_given_at_once() {
         assert_eq!(wait_until("noon", Duration::ZERO, || Some(12)), Ok(12));
+    }
+
+    #[test]
+    fn what_is_late_once_may_be_in_time_and_what_is_late_thrice_is_told() {
+        let [short, long] = [1, 9].map(Duration::from_secs);
+        let bound = Duration::from_secs(2);
+        let mut times = [long, short].into_iter();
+        let twice = once_within("a walk", bound, || times.next().expect("two"));
+        assert_eq!(twice, Ok(short));
+        let never = once_within("a walk", bound, || long);
+        assert_eq!(
+            never,
+            Err("a walk took [9s, 9s, 9s], and never less than 2s".to_owned())
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! What a peer says and hears, as WAV files: written for it before the call, judged by loudness after it.
 
 use std::path::Path;
+use std::process::Command;
+
+use crate::scratch::Scratch;
 
 /// Writes `seconds` of a quiet line: 16-bit mono noise about 70 dB below full scale, which no detector takes for
 /// speech. Digital silence would be unlike any telephone.
@@ -104,6 +107,28 @@ fn write_mono(
     writer.finalize()
 }
 
+/// Writes `text` as flite's voice `slt`, which a daemon speaks with as well, says it.
+///
+/// # Panics
+/// Where flite or sox is not there or fails.
+pub fn write_spoken(path: &Path, sample_rate_hz: u32, text: &str) {
+    let folder = Scratch::new("spoken").expect("a folder");
+    let raw = folder.file("raw.wav");
+    let run = |program: &mut Command| {
+        let ran = program.output();
+        assert!(
+            ran.as_ref().is_ok_and(|ran| ran.status.success()),
+            "{program:?}: {ran:?}"
+        );
+    };
+    let mut flite = Command::new("flite");
+    run(flite.args(["-voice", "slt", "-t", text, "-o"]).arg(&raw));
+    let rate = sample_rate_hz.to_string();
+    let mut sox = Command::new("sox");
+    sox.arg(&raw).args(["-r", &rate, "-c", "1", "-b", "16"]);
+    run(sox.arg(path).args(["norm", "-6"]));
+}
+
 /// What was heard so far in a recording, as loudness over time.
 #[derive(Debug, Clone)]
 pub struct Heard {
@@ -195,26 +220,49 @@ pub fn likeness(said: &Path, heard: &Path) -> Option<Likeness> {
     const PIECE: usize = RATE / 4;
     const REACH: usize = RATE * 6 / 10;
     let (said, heard) = (at_rate(said, RATE)?, at_rate(heard, RATE)?);
-    let energy = |samples: &[f64]| samples.iter().map(|s| s * s).sum::<f64>();
-    let of_piece = |start: usize| {
+    let of_piece = |n: usize| {
+        let start = 2 * RATE + n * PIECE;
         let said = said.get(start..start + PIECE)?;
         let heard = heard.get(start - REACH..start + REACH + PIECE)?;
-        let said_energy = energy(said);
-        (0..2 * REACH)
-            .map(|delay| {
-                let heard = &heard[delay..delay + PIECE];
-                let product: f64 = said.iter().zip(heard).map(|(a, b)| a * b).sum();
-                Likeness {
-                    correlation: product / (said_energy * energy(heard) + 1e-12).sqrt(),
-                    delay_ms: (delay as i64 - REACH as i64) / 4,
-                }
-            })
-            .max_by(|a, b| a.correlation.total_cmp(&b.correlation))
+        let (place, correlation) = best_place(said, heard)?;
+        let delay_ms = (place as i64 - REACH as i64) / 4;
+        Some(Likeness {
+            correlation,
+            delay_ms,
+        })
     };
-    let pieces = (0..12).map(|n| of_piece(2 * RATE + n * PIECE));
-    let mut pieces = pieces.collect::<Option<Vec<Likeness>>>()?;
+    let mut pieces = (0..12).map(of_piece).collect::<Option<Vec<Likeness>>>()?;
     pieces.sort_by(|a, b| a.correlation.total_cmp(&b.correlation));
     pieces.get(pieces.len() / 2).copied()
+}
+
+/// How much of the line `said` is somewhere in `heard`, 0 to 1: each quarter of a second that is audible is searched for,
+/// at 2 kHz, and the one in the middle counts. `None` when either is shorter than that.
+pub fn likeness_of_line(said: &Path, heard: &Path) -> Option<f64> {
+    const RATE: usize = 2_000;
+    const PIECE: usize = RATE / 4;
+    let (said, heard) = (at_rate(said, RATE)?, at_rate(heard, RATE)?);
+    let audible = said
+        .chunks_exact(PIECE)
+        .filter(|piece| energy(piece) > AUDIBLE * AUDIBLE * PIECE as f64);
+    let places = audible.map(|piece| best_place(piece, &heard));
+    let mut pieces: Vec<f64> = places.map(|best| Some(best?.1)).collect::<Option<_>>()?;
+    pieces.sort_by(f64::total_cmp);
+    pieces.get(pieces.len() / 2).copied()
+}
+
+/// Where in `heard` it is most like `piece`, and how much it is.
+fn best_place(piece: &[f64], heard: &[f64]) -> Option<(usize, f64)> {
+    let of_piece = energy(piece);
+    let correlations = heard.windows(piece.len()).map(|heard| {
+        let product: f64 = piece.iter().zip(heard).map(|(a, b)| a * b).sum();
+        product / (of_piece * energy(heard) + 1e-12).sqrt()
+    });
+    correlations.enumerate().max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+fn energy(samples: &[f64]) -> f64 {
+    samples.iter().map(|sample| sample * sample).sum()
 }
 
 /// A recording, its channels together, each sample the mean of those it stands for.
@@ -258,7 +306,6 @@ fn little_endian(bytes: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
 
     #[test]
     fn a_murmur_is_like_itself_and_not_like_a_tone() {
@@ -275,6 +322,32 @@ mod tests {
         assert!(alike.correlation > 0.9 && alike.delay_ms == 0, "{alike:?}");
         let unlike = likeness(&wide, &tone).expect("long enough");
         assert!(unlike.correlation < 0.7, "{unlike:?}");
+    }
+
+    #[test]
+    fn a_line_is_found_within_a_longer_recording_and_not_in_another() {
+        let folder = Scratch::new("wav").expect("folder");
+        let (line, later, tone) = (
+            folder.file("line"),
+            folder.file("later"),
+            folder.file("tone"),
+        );
+        write_murmur(&line, 8_000, 2).expect("murmur");
+        write_tone(&tone, 8_000, 3, 440.0).expect("tone");
+        let spec = hound::WavReader::open(&line).expect("a line").spec();
+        let mut writer = hound::WavWriter::create(&later, spec).expect("a file");
+        let mut said = hound::WavReader::open(&line).expect("a line");
+        let samples = said
+            .samples::<i16>()
+            .map(|sample| sample.expect("a sample"));
+        for sample in std::iter::repeat_n(0, 4_000).chain(samples) {
+            writer.write_sample(sample).expect("written");
+        }
+        writer.finalize().expect("a file");
+        let found = likeness_of_line(&line, &later).expect("long enough");
+        assert!(found > 0.99, "{found}");
+        let unlike = likeness_of_line(&line, &tone).expect("long enough");
+        assert!(unlike < 0.7, "{unlike}");
     }
 
     #[test]
