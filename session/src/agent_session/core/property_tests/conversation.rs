@@ -1,4 +1,4 @@
-//! Random conversations: whatever comes in whatever order, a session keeps its promises.
+//! A conversation that goes as dice fall.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,36 +6,33 @@ use std::time::Duration;
 use offhook_media::control::{Bus, Digit, Epoch, LegCommand, LegEvent};
 use tokio::sync::oneshot;
 
-use super::super::config::Direction;
-use super::super::digits::{CollectOptions, Collected};
-use super::super::event::{CallbackKind, EndCause, SessionEvent};
-use super::super::line::{CallEvent, CallRequest};
-use super::super::making::Step;
-use super::super::message::{Command, NewMessageTaking};
-use super::super::sounds::{Background, BackgroundOptions, SoundLoop};
-use super::super::state::AgentState;
-use super::super::taking_message::{MessageOptions, MessageTaken};
-use super::super::transcript::{EntryKind, Speaker};
-use super::super::transfer::AgentInBridge;
-use super::super::transfer::NewTransfer;
-use super::super::utterance::{Outcome, QueueMode, UtteranceHandle, UtteranceId};
-use super::super::voicemail::{
+use crate::agent_session::config::Direction;
+use crate::agent_session::core::fixture::{
+    Fixture, Like, MEANS, RATE_HZ, config, consent, phrase, samples,
+};
+use crate::agent_session::core::{Means, tests};
+use crate::agent_session::digits::{CollectOptions, Collected};
+use crate::agent_session::event::{CallbackKind, EndCause};
+use crate::agent_session::line::CallEvent;
+use crate::agent_session::making::Step;
+use crate::agent_session::message::{Command, NewMessageTaking};
+use crate::agent_session::sounds::{Background, BackgroundOptions, SoundLoop};
+use crate::agent_session::taking_message::{MessageOptions, MessageTaken};
+use crate::agent_session::transfer::AgentInBridge;
+use crate::agent_session::transfer::NewTransfer;
+use crate::agent_session::utterance::{QueueMode, UtteranceHandle, UtteranceId};
+use crate::agent_session::voicemail::{
     VoicemailAction, VoicemailMessage, VoicemailPolicy, VoicemailSettings,
 };
-use super::fixture::{Fixture, Like, MEANS, RATE_HZ, config, consent, phrase, samples};
-use super::{Means, tests};
 use crate::agent_session::{
     InterruptionMode, InterruptionPolicy, Meanwhile, RecordPlan, ReplyPolicy, TransferMode,
     TransferOutcome, TransferRequest, TransferStep,
 };
-use crate::chat::{ChatItem, ToolCall};
+use crate::chat::ToolCall;
 use crate::pii::Pii;
 use crate::provider::{Audio, ProviderError, Recognition};
 use crate::tool::{HandOff, Inherited};
 use crate::voicemail::{FarEnd, VoicemailEvent};
-
-/// What a caller is told who is recorded; said by the session, and so no part of the conversation.
-const CONSENT: &str = "This call is recorded.";
 
 /// A small generator of our own, so that a seed means the same for ever (xorshift64*).
 struct Dice(u64);
@@ -96,8 +93,8 @@ fn hand_off() -> HandOff {
     }
 }
 
-struct Conversation {
-    call: Fixture,
+pub(super) struct Conversation {
+    pub(super) call: Fixture,
     dice: Dice,
     /// What befalls calls of ours whose answerer is found out; of its own, so that the others stay as they were.
     machine_dice: Option<Dice>,
@@ -105,17 +102,17 @@ struct Conversation {
     model_dice: Option<Dice>,
     /// Every reply that was ever made.
     replies: Vec<UtteranceId>,
-    handles: Vec<UtteranceHandle>,
-    collections: Vec<oneshot::Receiver<Collected>>,
-    transfers: Vec<oneshot::Receiver<TransferOutcome>>,
-    messages: Vec<oneshot::Receiver<MessageTaken>>,
+    pub(super) handles: Vec<UtteranceHandle>,
+    pub(super) collections: Vec<oneshot::Receiver<Collected>>,
+    pub(super) transfers: Vec<oneshot::Receiver<TransferOutcome>>,
+    pub(super) messages: Vec<oneshot::Receiver<MessageTaken>>,
     /// Callbacks that have not returned.
-    running: Vec<CallbackKind>,
-    seen_callbacks: usize,
+    pub(super) running: Vec<CallbackKind>,
+    pub(super) seen_callbacks: usize,
 }
 
 impl Conversation {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let mut config = config();
         if dice.one_in(3) {
@@ -221,7 +218,7 @@ impl Conversation {
         }
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let at_ms = self.call.media_ms().saturating_sub(self.dice.below(400));
         match self.dice.below(37) {
             0 => self.call.call(CallEvent::Answered),
@@ -432,7 +429,7 @@ impl Conversation {
     }
 
     /// Of a call of ours: who answered is found out, and what that leads to goes on.
-    fn step_of_a_machine(&mut self) {
+    pub(super) fn step_of_a_machine(&mut self) {
         let Some(dice) = &mut self.machine_dice else {
             return;
         };
@@ -475,7 +472,7 @@ impl Conversation {
     }
 
     /// Replies are asked for, made, called off; a tool speaks; another agent takes over; the far end is sent elsewhere.
-    fn step_of_a_model(&mut self) {
+    pub(super) fn step_of_a_model(&mut self) {
         let Some(dice) = &mut self.model_dice else {
             return;
         };
@@ -602,367 +599,5 @@ impl Conversation {
             self.call.returned(kind);
         }
         self.call.pass_ms(12_000);
-    }
-
-    fn check(&self, seed: u64) {
-        let session = &self.call.session;
-        assert_eq!(
-            session.refused_transitions, 0,
-            "seed {seed}: an illegal transition"
-        );
-        let deadline = session.poll_timeout();
-        assert!(
-            deadline.is_none_or(|at| at >= self.call.began),
-            "seed {seed}: a deadline before the call"
-        );
-        if session.closed().is_some() {
-            assert_eq!(deadline, None, "seed {seed}: a timer is left");
-            assert!(
-                matches!(self.call.events.last(), Some(SessionEvent::Closed { .. })),
-                "seed {seed}: {:?}",
-                self.call.events.iter().rev().take(4).collect::<Vec<_>>()
-            );
-        }
-        self.check_context(seed);
-        tests::recording::check_promises(&self.call, seed);
-        tests::voicemail::check_promises(&self.call, seed);
-        let closed = self
-            .call
-            .events
-            .iter()
-            .filter(|event| matches!(event, SessionEvent::Closed { .. }));
-        assert!(closed.count() <= 1, "seed {seed}");
-        assert!(
-            hang_ups(&self.call) <= 1,
-            "seed {seed}: the call was ended twice"
-        );
-    }
-
-    /// The chat context holds what the caller heard, all of it and nothing else, as the transcript does.
-    fn check_context(&self, seed: u64) {
-        let session = &self.call.session;
-        if session.closed().is_none() && !seed.is_multiple_of(16) {
-            return;
-        }
-        let mut told: Vec<&str> = session
-            .replies
-            .context
-            .items()
-            .filter_map(|item| match item {
-                ChatItem::Assistant { text, .. } => Some(text.expose().as_str()),
-                _ => None,
-            })
-            .collect();
-        let lines = session.transcript.entries().iter();
-        let mut heard: Vec<&str> = lines
-            .filter(|line| line.who == Speaker::Agent && line.kind != EntryKind::Digits)
-            .map(|line| line.text.expose().as_str())
-            .filter(|text| !CONSENT.starts_with(text))
-            .collect();
-        told.sort_unstable();
-        heard.sort_unstable();
-        assert_eq!(told, heard, "seed {seed}");
-    }
-
-    /// Hangs up and sees everything resolved.
-    fn end(mut self, seed: u64, reached: &mut Reached) {
-        self.call.call(CallEvent::Ended {
-            reason: EndCause::FarEndHungUp.into(),
-        });
-        self.call.pass_ms(5_000);
-        self.check(seed);
-        assert!(
-            self.call.session.closed().is_some(),
-            "seed {seed}: still open"
-        );
-        for handle in &self.handles {
-            assert!(
-                handle.done(),
-                "seed {seed}: {:?} never resolved",
-                handle.id()
-            );
-        }
-        for collection in &mut self.collections {
-            let cancelled = collection.try_recv();
-            assert!(
-                !matches!(cancelled, Err(oneshot::error::TryRecvError::Empty)),
-                "seed {seed}: a collection hangs"
-            );
-        }
-        for transfer in &mut self.transfers {
-            let outcome = transfer.try_recv();
-            assert!(
-                !matches!(outcome, Err(oneshot::error::TryRecvError::Empty)),
-                "seed {seed}: a transfer hangs"
-            );
-        }
-        assert!(
-            self.call.generating.is_empty(),
-            "seed {seed}: a reply is still made"
-        );
-        for message in &mut self.messages {
-            let over = message.try_recv();
-            assert!(
-                !matches!(over, Err(oneshot::error::TryRecvError::Empty)),
-                "seed {seed}: a message hangs"
-            );
-        }
-        self.check_states(seed);
-        self.call.check_sounds(seed);
-        reached.count(&self.call);
-    }
-
-    /// What the events say of the agent's state is one unbroken chain.
-    fn check_states(&self, seed: u64) {
-        let mut known: Option<AgentState> = None;
-        for event in &self.call.events {
-            if let SessionEvent::AgentStateChanged {
-                state, previous, ..
-            } = event
-            {
-                assert_eq!(*previous, known, "seed {seed}");
-                assert_ne!(
-                    Some(*state),
-                    known,
-                    "seed {seed}: a change to the same state"
-                );
-                known = Some(*state);
-            }
-        }
-        assert_eq!(known, Some(AgentState::Closed), "seed {seed}");
-        let agents = self.call.agent_states();
-        let closing = agents
-            .iter()
-            .position(|state| *state == AgentState::Closing);
-        assert_eq!(
-            closing,
-            Some(agents.len() - 2),
-            "seed {seed}: something follows Closing"
-        );
-    }
-}
-
-/// What happened over all conversations, so that the test is known to go where it matters.
-#[derive(Debug, Default)]
-struct Reached {
-    completed: usize,
-    interrupted: usize,
-    failed: usize,
-    turns: usize,
-    false_interruptions: usize,
-    backchannels: usize,
-    wake_ups: usize,
-    hang_ups: usize,
-    sounds: usize,
-    verdicts: usize,
-    messages: usize,
-    tools: usize,
-    hand_offs: usize,
-    measured: usize,
-}
-
-/// How often the call was asked to end.
-fn hang_ups(call: &Fixture) -> usize {
-    let requests = call.requests.iter();
-    requests
-        .filter(|request| matches!(request, CallRequest::HangUp { .. }))
-        .count()
-}
-
-impl Reached {
-    fn count(&mut self, call: &Fixture) {
-        for event in &call.events {
-            match event {
-                SessionEvent::UtteranceDone {
-                    id: UtteranceId::VOICEMAIL_MESSAGE,
-                    ..
-                } => self.messages += 1,
-                SessionEvent::UtteranceDone { outcome, .. } => match outcome {
-                    Outcome::Completed => self.completed += 1,
-                    Outcome::Interrupted { .. } => self.interrupted += 1,
-                    Outcome::Failed(_) => self.failed += 1,
-                },
-                SessionEvent::UserTurn { .. } => self.turns += 1,
-                SessionEvent::ToolCalled { .. } => self.tools += 1,
-                SessionEvent::HandedOff { .. } => self.hand_offs += 1,
-                SessionEvent::TurnMetrics { .. } => self.measured += 1,
-                SessionEvent::Answerer { .. } => self.verdicts += 1,
-                SessionEvent::FalseInterruption { .. } => self.false_interruptions += 1,
-                SessionEvent::BackchannelDetected { .. } => self.backchannels += 1,
-                SessionEvent::AgentStateChanged { .. }
-                | SessionEvent::UserStateChanged { .. }
-                | SessionEvent::AgentStarted { .. }
-                | SessionEvent::Digit { .. }
-                | SessionEvent::Tone { .. }
-                | SessionEvent::Transfer { .. }
-                | SessionEvent::RecordingChanged { .. }
-                | SessionEvent::CallbackFailed { .. }
-                | SessionEvent::ProviderFailed { .. }
-                | SessionEvent::Closed { .. } => {}
-            }
-        }
-        let wakes = call
-            .callbacks
-            .iter()
-            .filter(|kind| **kind == CallbackKind::WakeUp);
-        self.wake_ups += wakes.count();
-        self.hang_ups += hang_ups(call);
-        let sounds = call.leg.iter().filter(
-            |command| matches!(command, LegCommand::Loop { bus, .. } if *bus == Bus::Thinking),
-        );
-        self.sounds += sounds.count();
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            completed: self.completed + other.completed,
-            interrupted: self.interrupted + other.interrupted,
-            failed: self.failed + other.failed,
-            turns: self.turns + other.turns,
-            false_interruptions: self.false_interruptions + other.false_interruptions,
-            backchannels: self.backchannels + other.backchannels,
-            wake_ups: self.wake_ups + other.wake_ups,
-            hang_ups: self.hang_ups + other.hang_ups,
-            sounds: self.sounds + other.sounds,
-            verdicts: self.verdicts + other.verdicts,
-            messages: self.messages + other.messages,
-            tools: self.tools + other.tools,
-            hand_offs: self.hand_offs + other.hand_offs,
-            measured: self.measured + other.measured,
-        }
-    }
-
-    fn least(&self) -> usize {
-        let all = [
-            self.completed,
-            self.interrupted,
-            self.failed,
-            self.turns,
-            self.false_interruptions,
-            self.backchannels,
-            self.wake_ups,
-            self.hang_ups,
-            self.sounds,
-            self.verdicts,
-            self.messages,
-            self.tools,
-            self.hand_offs,
-            self.measured,
-        ];
-        all.into_iter().min().unwrap_or(0)
-    }
-}
-
-#[test]
-fn a_million_random_steps_break_no_promise() {
-    const STEPS: usize = 1_000_000;
-    const AT_ONCE: usize = 4;
-    let some = |first: usize| {
-        let mut reached = Reached::default();
-        let mut steps = 0;
-        let mut seeds = (first as u64..).step_by(AT_ONCE);
-        while steps < STEPS / AT_ONCE {
-            let seed = seeds.next().expect("there are enough");
-            let mut conversation = Conversation::new(seed);
-            // A few more steps when it is over: nothing may follow.
-            let mut left = 400;
-            while left > 0 {
-                conversation.step();
-                conversation.step_of_a_machine();
-                conversation.step_of_a_model();
-                conversation.check(seed);
-                if conversation.call.session.closed().is_some() {
-                    left = left.min(20);
-                }
-                left -= 1;
-                steps += 1;
-            }
-            conversation.end(seed, &mut reached);
-        }
-        reached
-    };
-    let reached = std::thread::scope(|scope| {
-        let parts: Vec<_> = (1..=AT_ONCE)
-            .map(|first| scope.spawn(move || some(first)))
-            .collect();
-        let parts = parts.into_iter().map(|part| part.join().expect("no panic"));
-        parts.fold(Reached::default(), Reached::and)
-    });
-    println!("{reached:?}");
-    assert!(reached.least() >= 150, "{reached:?}");
-}
-
-/// While the call is up and nobody does anything more, everything comes to rest by itself.
-#[test]
-fn left_alone_every_conversation_comes_to_rest() {
-    for seed in 1..=200 {
-        let mut conversation = Conversation::new(seed);
-        for _ in 0..150 {
-            conversation.step();
-            conversation.step_of_a_machine();
-            conversation.step_of_a_model();
-        }
-        // Nobody wakes anybody up, the agent's callbacks return, providers answer.
-        conversation.call.command(Command::SetWakeUp(None));
-        conversation.call.call(CallEvent::Resumed);
-        conversation.call.call(CallEvent::Parted);
-        let over = TransferStep::Over(TransferOutcome::TimedOut);
-        conversation.call.call(CallEvent::Transfer(over));
-        for _ in 0..40 {
-            conversation.call.pass_ms(10_000);
-            while let Some((utterance, sentence, _)) = conversation.call.preparing.pop_front() {
-                let call = &mut conversation.call;
-                call.session
-                    .handle_prepared(utterance, sentence, Ok(samples(100)), call.now);
-                call.drain();
-            }
-            while !conversation.call.recognising.is_empty() {
-                conversation.call.recognised(Ok(Recognition::OutOfGrammar));
-            }
-            let made: Vec<UtteranceId> = conversation
-                .call
-                .generating
-                .drain(..)
-                .map(|request| request.reply)
-                .collect();
-            for reply in made {
-                let step = Step::Made;
-                conversation.call.progress(reply, step);
-            }
-            let step = TransferStep::Over(TransferOutcome::TimedOut);
-            conversation.call.call(CallEvent::Transfer(step));
-            let started = conversation.call.callbacks[conversation.seen_callbacks..].to_vec();
-            conversation.seen_callbacks = conversation.call.callbacks.len();
-            conversation.running.extend(started);
-            for kind in std::mem::take(&mut conversation.running) {
-                conversation.call.returned(kind);
-            }
-            let at_ms = conversation.call.media_ms();
-            conversation.call.leg(LegEvent::SpeechStopped { at_ms });
-        }
-        conversation.check(seed);
-        let handles = conversation
-            .handles
-            .iter()
-            .filter(|handle| !handle.done())
-            .count();
-        let waiting = conversation.call.states().0 == AgentState::Starting;
-        assert!(
-            handles == 0 || waiting,
-            "seed {seed}: {handles} handles hang"
-        );
-        let over = conversation.call.session.closed().is_some();
-        assert!(
-            over || !conversation.call.bus_is_held,
-            "seed {seed}: the bus stays held"
-        );
-        let state = conversation.call.states().0;
-        assert!(
-            matches!(
-                state,
-                AgentState::Starting | AgentState::Idle | AgentState::Closed
-            ),
-            "seed {seed}: rests in {state:?}"
-        );
     }
 }
