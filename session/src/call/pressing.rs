@@ -106,10 +106,10 @@ impl Call {
         self.sip(invite, SipCommand::Info(body));
     }
 
-    /// A press by INFO was answered. Who refuses it gets that press and all later ones with the audio; no answer
-    /// at all says nothing about what the far end takes.
+    /// A press by INFO was answered. Who refuses it gets that press and all later ones with the audio, those in order
+    /// that are on their way as well; no answer at all says nothing about what the far end takes.
     pub(super) fn press_answered(&mut self, status: StatusCode) {
-        let Some((digit, duration_ms)) = self.pressing.unanswered.pop_front() else {
+        let Some(first) = self.pressing.unanswered.pop_front() else {
             return;
         };
         if status.as_u16() >= 300 && status != StatusCode::REQUEST_TIMEOUT {
@@ -117,7 +117,10 @@ impl Call {
                 tracing::info!(%status, "the far end takes no digits by INFO; they go with the audio");
             }
             self.pressing.takes_info = Some(false);
-            self.outputs.push_back(Output::Press { digit, duration_ms });
+            let on_their_way = self.pressing.unanswered.drain(..);
+            let refused = std::iter::once(first).chain(on_their_way);
+            self.outputs
+                .extend(refused.map(|(digit, duration_ms)| Output::Press { digit, duration_ms }));
         }
     }
 
