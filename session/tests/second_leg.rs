@@ -107,6 +107,18 @@ async fn a_key_accepts_or_declines_also_while_the_summary_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_answered_by_a_key_is_not_listened_to_any_more() {
+    let recogniser = Recogniser::answering(&[Some("yes")]);
+    let script = [Act::Presses(300, '1'), Act::Speaks(2_000, 3_000)];
+    let mode = TransferMode::Warm(WarmEnd::Attended);
+    let mut call = answered(mode, Some(Arc::clone(&recogniser)), &script).await;
+    assert_eq!(answer(&mut call).await.0, SecondLegAnswer::Accepted);
+    let more = timeout(Duration::from_secs(10), call.requests.recv()).await;
+    assert!(more.is_err(), "{more:?}");
+    assert!(recogniser.heard_ms.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_yes_or_no_is_understood_from_the_question_on() {
     for (word, wanted) in [
         ("yes please", SecondLegAnswer::Accepted),
@@ -195,9 +207,11 @@ async fn a_person_is_asked_when_they_have_said_hello() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_caller_who_never_comes_is_let_go() {
-    let mut call = answered(TransferMode::Attended, None, &[]).await;
+    // Whatever they do meanwhile.
+    let mut call = answered(TransferMode::Attended, None, &[Act::Presses(9_000, '5')]).await;
     assert_eq!(answer(&mut call).await.0, SecondLegAnswer::Ready);
     let began = Instant::now();
+    call.call_events.send(CallEvent::Held).await.unwrap();
     let request = timeout(Duration::from_secs(120), call.requests.recv()).await;
     let Ok(Some(CallRequest::HangUp { reason })) = request else {
         panic!("{request:?}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use offhook_tests::baresip::{Baresip, BaresipSetup, Codec};
 use offhook_tests::daemon::{Daemon, DaemonSetup, repository};
+use offhook_tests::far_end::FarEnd;
 use offhook_tests::phone::Phone;
 use offhook_tests::scratch::Scratch;
 use offhook_tests::sip_text;
@@ -529,6 +530,77 @@ fn a_second_leg_is_called_within_the_limits_of_every_call_out() {
     assert_eq!(to("tel:+4930123").1["outcome"], "rejected");
     third_party.finish().expect("its end").assert_all(1);
     caller.hang_up().expect("the call was still up");
+    daemon.stop().expect("it leaves");
+}
+
+#[test]
+fn nobody_is_called_for_a_transfer_that_could_not_come_together() {
+    // Nobody answers there, and nobody has to.
+    let far_end = FarEnd::new();
+    let mut setup = setup(far_end.address());
+    setup.trunk_keys += "replaces = false\n";
+    let daemon = Daemon::start(&setup).expect("a daemon");
+    let mut caller = Phone::new(daemon.sip(), "echo", "in-vain").expect("a phone");
+    caller.call().expect("an answer");
+    let id = id(&inbound(&daemon));
+    let to = |mode: &str| {
+        let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": mode });
+        transfer(&daemon, &id, &body).0
+    };
+    assert_eq!(to("attended"), 409);
+    // What is held hears music, and could not be joined to anybody.
+    daemon.control_call(&id, "hold").expect("held");
+    let reinvite = caller.request("INVITE", PROMPTLY).expect("a hold");
+    let media = caller.rtp().local_addr().expect("an address");
+    caller
+        .send(&sip_text::answer(
+            &reinvite,
+            "200 OK",
+            "held",
+            "",
+            &sip_text::pcmu_offer(media),
+        ))
+        .expect("sent");
+    caller.request("ACK", PROMPTLY).expect("an ACK");
+    assert_eq!(to("bridge"), 409);
+    assert_eq!(daemon.live_calls().expect("a list").len(), 1);
+    caller.hang_up().expect("the call was still up");
+    daemon.stop().expect("it leaves");
+}
+
+#[test]
+fn who_waits_for_somebody_who_is_called_is_neither_held_nor_joined_to_others() {
+    let third_party = third("rings_in_vain");
+    let daemon = daemon(third_party.sip());
+    let mut caller = Phone::new(daemon.sip(), "echo", "waits").expect("a phone");
+    caller.call().expect("an answer");
+    let first = id(&inbound(&daemon));
+    let mut other = Phone::new(daemon.sip(), "echo", "another").expect("a phone");
+    other.call().expect("an answer");
+    let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "warm", "timeout_s": 4 });
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| transfer(&daemon, &first, &body));
+        let calls = wait_until("the second leg", PROMPTLY, || {
+            daemon.live_calls().ok().filter(|calls| calls.len() == 3)
+        });
+        let calls = calls.expect("it is called");
+        let another = calls.iter().map(id).find(|id| *id != first);
+        let another = another.expect("two others");
+        daemon.control_call(&first, "hold").expect_err("not held");
+        let path = format!("/v1/calls/{first}/bridge");
+        let (status, why) = daemon
+            .ask("POST", &path, &json!({ "with": another }))
+            .expect("an answer");
+        assert_eq!(status, 409, "{why}");
+        // A second transfer does not end the first.
+        let blind = json!({ "target": "sip:far-end@127.0.0.1" });
+        assert_eq!(transfer(&daemon, &first, &blind).0, 409);
+        let outcome = asked.join().expect("an answer");
+        assert_eq!(outcome, (200, json!({ "outcome": "timed_out" })));
+    });
+    third_party.finish().expect("its end").assert_all(1);
+    caller.hang_up().expect("the call was still up");
+    other.hang_up().expect("the call was still up");
     daemon.stop().expect("it leaves");
 }
 

@@ -20,10 +20,10 @@ pub(super) struct BridgeBody {
     agents: Agents,
 }
 
-/// What becomes of the agents of both calls.
+/// What becomes of the agents of calls that are joined.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Agents {
+pub(super) enum Agents {
     /// They hear nothing and say nothing until the calls part.
     #[default]
     StandAside,
@@ -31,6 +31,16 @@ enum Agents {
     Stay,
     /// They leave: their sessions are over, the calls go on.
     Leave,
+}
+
+impl From<Agents> for AgentInBridge {
+    fn from(agents: Agents) -> Self {
+        match agents {
+            Agents::StandAside => Self::StandsAside,
+            Agents::Stay => Self::Stays,
+            Agents::Leave => Self::Leaves,
+        }
+    }
 }
 
 pub(super) async fn join(
@@ -42,13 +52,8 @@ pub(super) async fn join(
         Ok(Json(body)) => body,
         Err(error) => return unread(&error),
     };
-    let agent = match body.agents {
-        Agents::StandAside => AgentInBridge::StandsAside,
-        Agents::Stay => AgentInBridge::Stays,
-        Agents::Leave => AgentInBridge::Leaves,
-    };
-    let other = CallId::new(body.with);
-    done(with_call(&control, id, CallControl::Bridge(other, agent)).await)
+    let bridge = CallControl::Bridge(CallId::new(body.with), body.agents.into());
+    done(with_call(&control, id, bridge).await)
 }
 
 pub(super) async fn part(

@@ -8,14 +8,15 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use offhook_session::agent_session::{
-    AgentInBridge, CallId, Meanwhile, SecondLegPlan, TransferMode, TransferOutcome,
-    TransferRequest, TransferStep, WarmEnd, Words,
+    CallId, Meanwhile, SecondLegPlan, TransferMode, TransferOutcome, TransferRequest, WarmEnd,
+    Words,
 };
 use offhook_session::call::{TransferPlan, is_transfer_target};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Control;
+use super::bridge::Agents;
 use super::commands::{headers_of, problem, too_many_wait, unread, with_call};
 use super::connections::Patience;
 use crate::sip_driver::command::{CallControl, NotControlled};
@@ -25,8 +26,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Why a transfer with a second leg was not tried, as far as the session says.
 const NOT_TRIED: &str = "nobody was called: the call is over, joined to another or in another transfer, its agent does \
      not talk with its far end yet, or calls go out by no such trunk";
-/// How many steps of a REFER may wait to be looked at; there are a handful.
-const STEPS: usize = 16;
 
 /// The body.
 #[derive(Deserialize)]
@@ -58,7 +57,7 @@ pub(super) struct TransferBody {
     meanwhile: Heard,
     /// What becomes of the agent when the calls are joined.
     #[serde(default)]
-    agent: Agent,
+    agent: Agents,
     /// How a warm transfer goes on.
     #[serde(default)]
     finish: Finish,
@@ -91,15 +90,6 @@ enum Heard {
     Music,
     Ringing,
     Agent,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Agent {
-    #[default]
-    StandAside,
-    Stay,
-    Leave,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -151,11 +141,7 @@ impl TransferBody {
                     Heard::Ringing => Meanwhile::Ringing,
                     Heard::Agent => Meanwhile::Agent,
                 },
-                agent: match self.agent {
-                    Agent::StandAside => AgentInBridge::StandsAside,
-                    Agent::Stay => AgentInBridge::Stays,
-                    Agent::Leave => AgentInBridge::Leaves,
-                },
+                agent: self.agent.into(),
             },
             target: defaults.target,
             mode: defaults.mode,
@@ -258,7 +244,7 @@ async fn refer(
         wait: body.wait,
         headers,
     };
-    let (watcher, mut steps) = mpsc::channel(STEPS);
+    let (watcher, outcome) = oneshot::channel();
     let command = match target {
         Err(other) => CallControl::TransferInto(other, plan, watcher),
         Ok(target) => {
@@ -267,10 +253,5 @@ async fn refer(
         }
     };
     with_call(control, id, command).await?;
-    while let Some(progress) = steps.recv().await {
-        if let TransferStep::Over(outcome) = progress.step() {
-            return Ok(Some(outcome));
-        }
-    }
-    Ok(None)
+    Ok(outcome.await.ok())
 }

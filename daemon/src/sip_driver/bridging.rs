@@ -13,13 +13,21 @@ use crate::media_driver::LegLine;
 const PASSED_ON_MS: u32 = 100;
 
 impl Signalling {
-    /// Joins two calls that are up. `agent` says what becomes of the agents of both.
+    /// Joins two calls that are up, and neither is about to be somewhere else. `agent` says what becomes of the agents of
+    /// both.
     pub(super) fn join(
         &mut self,
         first: &CallId,
         second: &CallId,
         agent: AgentInBridge,
     ) -> Result<(), NotControlled> {
+        let is_bound = |id: &CallId| {
+            let live = self.calls.get(id);
+            live.is_some_and(|live| live.call.is_in_transfer()) || self.first_leg_of(id).is_some()
+        };
+        if is_bound(first) || is_bound(second) {
+            return Err(NotControlled::WrongState);
+        }
         self.join_as([(first, agent), (second, agent)])
     }
 

@@ -6,10 +6,10 @@ use offhook_session::agent_session::{
     AgentInBridge, CallId, DigitsSent, EndReason, KeySequence, SendDtmfOptions, TransferOutcome,
     TransferRequest,
 };
+use offhook_session::call::TransferPlan;
 use offhook_session::call::admission::Refusal;
-use offhook_session::call::{TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::config::{AgentName, TrunkName};
 use crate::voicemail::CallVoicemail;
@@ -101,12 +101,12 @@ pub enum CallControl {
     PauseRecording(bool),
     /// Note everything it sends and receives (`true`), or no more.
     Capture(bool),
-    /// Send the far end elsewhere; how that gets on is told until it is over.
-    Transfer(TransferPlan, mpsc::Sender<TransferProgress>),
+    /// Send the far end elsewhere; what became of it is told when it is over.
+    Transfer(TransferPlan, oneshot::Sender<TransferOutcome>),
     /// Call somebody for it, or do so where the far end refuses REFER; what became of it is told when it is over.
     Consult(Box<TransferRequest>, oneshot::Sender<TransferOutcome>),
     /// Send it to the far end of this other call, in whose place it steps; the plan's target is not used.
-    TransferInto(CallId, TransferPlan, mpsc::Sender<TransferProgress>),
+    TransferInto(CallId, TransferPlan, oneshot::Sender<TransferOutcome>),
 }
 
 /// Why something was not done with a call.

@@ -21,8 +21,10 @@ impl Signalling {
                 live.call
                     .hang_up_with(EndCause::OperatorHungUp.into(), headers);
             }),
-            // What is held hears music, and who talks to it would as well.
-            CallControl::Hold(true) if self.is_joined(id) => done = false,
+            // What is held hears music, and who talks to it, or is about to, would as well.
+            CallControl::Hold(true) if self.is_joined(id) || self.has_second_leg(id) => {
+                done = false;
+            }
             CallControl::Hold(hold) => {
                 self.on_call(id, |live| done = live.call.hold(hold));
                 // A change that the endpoint could not send was taken back at once: another waits for its answer or

@@ -12,7 +12,8 @@ impl Signalling {
     pub(super) fn over(&mut self, id: &CallId, reason: &EndReason) {
         self.close_leg(id);
         self.capturing.end(id, Instant::now());
-        let Some(live) = self.calls.remove(id) else {
+        let first = self.first_leg_of(id);
+        let Some(mut live) = self.calls.remove(id) else {
             return;
         };
         if reason.cause == EndCause::FarEndHungUp {
@@ -24,9 +25,8 @@ impl Signalling {
         counting::call_ended(&live.trunk, &live.agent, reason);
         counting::calls_live(self.calls.len());
         tracing::info!(%reason, sip_status = reason.sip_status, "call ended");
-        let mut live = live;
         live.tell_end(reason);
-        if let Some(first) = live.first_leg.take() {
+        if let Some(first) = first {
             self.second_leg_over(&first, reason);
         }
         self.report_finished(live, reason);

@@ -7,12 +7,12 @@ use offhook_media::control::{Digit, LegCommand};
 use offhook_media::sdp::Negotiated;
 use offhook_session::agent_session::{
     CallEvent, CallFacts, CallId, DigitsSent, EndCause, EndReason, KeySequence, SendDtmfOptions,
-    SessionReport, TransferOutcome, TransferRequest,
+    SessionReport, TransferOutcome, TransferRequest, TransferStep,
 };
 use offhook_session::call::{Call, TransferPlan, TransferProgress};
 use offhook_session::pii::Pii;
 use offhook_sip::endpoint::Body;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::addresses::Addresses;
@@ -60,8 +60,8 @@ pub(super) struct LiveCall {
     pub(super) outgoing: Option<Outgoing>,
     /// The same for the INVITE to who is to succeed its far end, until it is out.
     pub(super) successor: Option<Outgoing>,
-    /// Who hears how its transfer gets on.
-    pub(super) transfer_watcher: Option<mpsc::Sender<TransferProgress>>,
+    /// Who hears what becomes of its transfer.
+    pub(super) transfer_watcher: Option<oneshot::Sender<TransferOutcome>>,
     /// The call that it is joined to.
     pub(super) bridge: Option<CallId>,
     /// The call that is made for it, to whoever its far end is to talk to.
@@ -154,14 +154,14 @@ impl LiveCall {
         }
     }
 
-    /// Sends the far end elsewhere. One at a time: `false` while another is under way, and the watcher's queue then
-    /// closes without a word.
+    /// Sends the far end elsewhere. One at a time: `false` while another is under way, and the watcher then hears
+    /// nothing.
     pub(super) fn transfer(
         &mut self,
         plan: TransferPlan,
-        watcher: mpsc::Sender<TransferProgress>,
+        watcher: oneshot::Sender<TransferOutcome>,
     ) -> bool {
-        if self.transfer_watcher.is_some() {
+        if self.transfer_watcher.is_some() || self.bridge.is_some() {
             return false;
         }
         self.transfer_watcher = Some(watcher);
@@ -169,15 +169,14 @@ impl LiveCall {
         true
     }
 
-    /// Tells whoever asked for a transfer how it gets on. A watcher that does not listen misses progress;
-    /// the last word closes its queue in any case.
+    /// Tells whoever asked for a transfer what became of it.
     pub(super) fn tell_transfer(&mut self, progress: TransferProgress) {
         tracing::info!(outcome = progress.as_str(), "transfer");
-        if let Some(watcher) = &self.transfer_watcher {
-            let _ = watcher.try_send(progress);
-        }
-        if progress.is_final() {
-            self.transfer_watcher = None;
+        if let TransferStep::Over(outcome) = progress.step()
+            && let Some(watcher) = self.transfer_watcher.take()
+        {
+            // They may have gone.
+            let _ = watcher.send(outcome);
         }
     }
 

@@ -56,6 +56,9 @@ impl Signalling {
             })?,
             None => self.outbound_of(&live.trunk).map(|_| live.trunk.clone()),
         };
+        if !self.can_come_together(first, trunk.as_ref(), &request) {
+            return Err(TransferOutcome::Impossible);
+        }
         let agent = Arc::new(SecondLegAgent::new(&request));
         let mut headers = request.headers;
         if let Some(referred_by) = request.referred_by {
@@ -87,7 +90,34 @@ impl Signalling {
         })
     }
 
-    fn first_leg_of(&self, second: &CallId) -> Option<CallId> {
+    /// Whether the far end of `first` could get to whoever is called by `trunk`, as far as that is known beforehand:
+    /// nobody is called and told of a caller in vain.
+    fn can_come_together(
+        &self,
+        first: &CallId,
+        trunk: Option<&TrunkName>,
+        request: &TransferRequest,
+    ) -> bool {
+        let Some(live) = self.calls.get(first) else {
+            return false;
+        };
+        let trunks = [Some(&live.trunk), trunk].into_iter().flatten();
+        let is_sent = request.mode.is_attended() && {
+            let mut known = trunks.filter_map(|name| self.config.trunks.get(name));
+            known.all(|trunk| trunk.replaces)
+        };
+        let is_joined = !request.mode.is_attended() || request.bridge_if_refused;
+        // What is held hears music, and whoever is joined to it would as well.
+        is_sent || (is_joined && live.call.holds_or_asks(false))
+    }
+
+    pub(super) fn has_second_leg(&self, id: &CallId) -> bool {
+        let live = self.calls.get(id);
+        live.is_some_and(|live| live.second_leg.is_some())
+    }
+
+    /// The call that another was made for, while the two belong together.
+    pub(super) fn first_leg_of(&self, second: &CallId) -> Option<CallId> {
         let first = self.calls.get(second)?.first_leg.clone()?;
         // One that was left alone, and has outlived its transfer, is none of the next one's.
         let tied = self.calls.get(&first)?.second_leg.as_ref() == Some(second);

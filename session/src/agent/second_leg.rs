@@ -113,8 +113,17 @@ async fn settle(
     }
     session.expect(None).await;
     session.interrupt(true).await;
-    session.set_wake_up(Some(patience)).await;
+    session.set_wake_up(None).await;
     session.answer_as_second_leg(answer).await;
+    // Whatever they do meanwhile, on hold as well.
+    let waited_for = session.clone();
+    let lets_go = async move {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => waited_for.hangup(EndCause::AgentHungUp).await,
+            () = waited_for.closed() => {}
+        }
+    };
+    tokio::spawn(lets_go.in_current_span());
 }
 
 fn say(
@@ -168,9 +177,14 @@ impl Agent for SecondLegAgent {
             .map(|words| say(&session, words, true, QueueMode::After));
         say(&session, question, true, QueueMode::After);
         // Keys are given to an agent only when it has entered: the voice is waited for elsewhere.
+        let settled = Arc::clone(&self.settled);
         let listens = async move {
             if let Some(words) = words {
                 words.wait().await;
+            }
+            // A key may have been the answer already.
+            if settled.load(Ordering::Relaxed) {
+                return;
             }
             let yes_or_no = YES.into_iter().chain(NO);
             session.expect(Some(Grammar::new(yes_or_no))).await;
@@ -248,11 +262,7 @@ impl Agent for SecondLegAgent {
     }
 
     async fn on_wake_up(&self, session: SessionHandle) -> Result<(), AgentError> {
-        if self.is_settled() {
-            session.hangup(EndCause::AgentHungUp).await;
-        } else {
-            self.ask_again(&session).await;
-        }
+        self.ask_again(&session).await;
         Ok(())
     }
 

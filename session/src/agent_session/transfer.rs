@@ -62,6 +62,15 @@ impl TransferMode {
             Self::Warm(_) => "warm",
         }
     }
+
+    /// Whether the far end is sent into the call to whoever is called, in our place.
+    #[must_use]
+    pub const fn is_attended(self) -> bool {
+        match self {
+            Self::Attended | Self::Warm(WarmEnd::Attended) => true,
+            Self::Blind | Self::Bridge | Self::Warm(WarmEnd::Bridge) => false,
+        }
+    }
 }
 
 /// What the far end hears while the second leg is called and talked to.
@@ -309,6 +318,8 @@ pub(super) struct NewTransfer {
 pub(super) struct Transfer {
     /// Whether one is open.
     open: bool,
+    /// Whether the far end has said that it calls somebody else.
+    referred: bool,
     reply: Option<oneshot::Sender<TransferOutcome>>,
     /// What the far end is to hear while a second leg is called.
     meanwhile: Meanwhile,
@@ -321,6 +332,11 @@ pub(super) struct Transfer {
 impl Transfer {
     pub(super) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether the far end is on its way to somebody else.
+    pub(super) fn is_referred(&self) -> bool {
+        self.referred
     }
 
     /// What the far end hears in the agent's place.
@@ -350,9 +366,11 @@ impl Transfer {
                     Meanwhile::Agent => None,
                 };
             }
-            TransferStep::Accepted | TransferStep::Ringing(_) | TransferStep::Answered => {
+            TransferStep::Accepted => {
                 self.open = true;
+                self.referred = true;
             }
+            TransferStep::Ringing(_) | TransferStep::Answered => self.open = true,
             TransferStep::Over(outcome) => self.end(outcome),
         }
     }
@@ -365,6 +383,7 @@ impl Transfer {
     /// Nothing more will be told.
     pub(super) fn end(&mut self, outcome: TransferOutcome) {
         self.open = false;
+        self.referred = false;
         self.parked = None;
         self.meanwhile = Meanwhile::default();
         if let Some(reply) = self.reply.take() {

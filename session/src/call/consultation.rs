@@ -19,8 +19,7 @@ use offhook_sip::message::StatusCode;
 use super::transfer::{TransferPlan, TransferProgress};
 use super::{Call, Output};
 use crate::agent_session::{
-    EndCause, EndReason, SecondLegAnswer, TransferMode, TransferOutcome, TransferRequest,
-    TransferStep, WarmEnd,
+    EndCause, EndReason, SecondLegAnswer, TransferOutcome, TransferRequest, TransferStep,
 };
 
 /// A transfer with a second leg.
@@ -47,11 +46,8 @@ enum Stage {
 }
 
 impl Call {
-    /// Calls the target.
+    /// Calls the target, where no other transfer is open.
     pub(super) fn consult(&mut self, request: Box<TransferRequest>) {
-        if !self.is_free_for_transfer() {
-            return self.tell_progress(TransferProgress::Impossible);
-        }
         self.outputs
             .push_back(Output::CallSecondLeg(request.clone()));
         self.consultation = Some(Consultation {
@@ -118,14 +114,11 @@ impl Call {
         let Some(Consultation { request, .. }) = &self.consultation else {
             return;
         };
-        match request.mode {
-            TransferMode::Attended | TransferMode::Warm(WarmEnd::Attended) => {
-                self.send_to_second_leg(replacement);
-            }
+        if request.mode.is_attended() {
+            self.send_to_second_leg(replacement);
+        } else {
             // A blind one is here because its REFER was refused.
-            TransferMode::Blind | TransferMode::Bridge | TransferMode::Warm(WarmEnd::Bridge) => {
-                self.join_second_leg();
-            }
+            self.join_second_leg();
         }
     }
 
@@ -146,7 +139,7 @@ impl Call {
             self.consultation = None;
             self.consultation_over(TransferOutcome::Bridged);
         } else {
-            self.consultation_failed(TransferOutcome::Impossible);
+            self.consultation_failed(UNAVAILABLE);
         }
     }
 
@@ -160,7 +153,7 @@ impl Call {
             // No far end can be sent into a call that takes no Replaces.
             return match request.bridge_if_refused {
                 true => self.join_second_leg(),
-                false => self.consultation_failed(TransferOutcome::Impossible),
+                false => self.consultation_failed(UNAVAILABLE),
             };
         };
         *stage = Stage::Sending { is_up: true };
@@ -266,8 +259,12 @@ impl Call {
     }
 }
 
-/// A second leg that came to nothing, by the status that said so; else they are not available for a while.
+/// Somebody was called and it came to nothing, with no status that says why: they are not available for a while.
+const UNAVAILABLE: TransferOutcome =
+    TransferOutcome::Rejected(StatusCode::TEMPORARILY_UNAVAILABLE.as_u16());
+
+/// A second leg that came to nothing, by the status that said so.
 fn rejected(reason: &EndReason) -> TransferOutcome {
-    let unavailable = StatusCode::TEMPORARILY_UNAVAILABLE.as_u16();
-    TransferOutcome::Rejected(reason.sip_status.unwrap_or(unavailable))
+    let status = reason.sip_status.map(TransferOutcome::Rejected);
+    status.unwrap_or(UNAVAILABLE)
 }

@@ -24,8 +24,7 @@ impl Call {
     /// Their REFER: somebody is to be called in their place, if the driver finds that it may be.
     pub(super) fn referred(&mut self, target: Uri, replaces: Option<Replaces>, request: &Request) {
         let Some(invite) = self.invite else { return };
-        let busy = self.successor.is_some() || self.consultation.is_some();
-        if !matches!(self.state, State::Talking) || busy {
+        if !self.is_free_for_transfer() {
             self.sip(invite, SipCommand::RejectRefer(StatusCode::DECLINE));
             return;
         }
@@ -126,8 +125,6 @@ impl Call {
             .push_back(Output::Tell(CallEvent::SuccessorSettled));
         self.description = successor.description;
         self.open_offer = None;
-        // Where the one before was being sent concerns nobody any more.
-        self.transfer_cut_short();
         let first = self.invite.replace(invite);
         self.pressing.succeeded(&response.headers);
         self.outputs.push_back(Output::Tell(CallEvent::Succeeded));
@@ -204,8 +201,7 @@ impl Call {
         self.open_offer = None;
         let body = session_description(agreed.body.clone());
         self.sip(invite, SipCommand::Accept(Some(body)));
-        // Where the one before was being sent concerns nobody any more.
-        self.transfer_cut_short();
+        self.transfer_superseded();
         self.give_up_second_leg();
         let first = self.invite.replace(invite);
         self.pressing.succeeded(&request.headers);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_sip::endpoint::{InviteId, OutgoingRefer, ReferralNews, is_settable_header};
 use offhook_sip::message::{StatusCode, Uri};
 
-use super::{Call, Output, SipCommand, State};
+use super::{Call, Output, SipCommand};
 use crate::agent_session::{
     CallEvent, EndCause, EndReason, TransferMode, TransferOutcome, TransferRequest, TransferStep,
 };
@@ -118,8 +118,7 @@ impl Call {
             tracing::warn!(
                 "the agent sends the far end where nobody can be sent, or with headers that cannot be set"
             );
-            self.tell_progress(TransferProgress::Impossible);
-            return;
+            return self.refuse_to_session();
         }
         match request.mode {
             TransferMode::Blind => {
@@ -131,12 +130,23 @@ impl Call {
                     timeout: request.timeout,
                     headers: request.headers,
                 };
-                self.refer(plan, if_refused);
+                if !self.refer(plan, if_refused) {
+                    self.refuse_to_session();
+                }
             }
             TransferMode::Attended | TransferMode::Bridge | TransferMode::Warm(_) => {
-                self.consult(Box::new(request));
+                if self.is_free_for_transfer() {
+                    self.consult(Box::new(request));
+                } else {
+                    self.refuse_to_session();
+                }
             }
         }
+    }
+
+    /// What was asked for cannot be tried. Whoever has another transfer under way hears nothing of it.
+    fn refuse_to_session(&mut self) {
+        self.tell_step(TransferProgress::Impossible.step());
     }
 
     pub(super) fn tell_progress(&mut self, progress: TransferProgress) {
@@ -149,26 +159,33 @@ impl Call {
             .push_back(Output::Tell(CallEvent::Transfer(step)));
     }
 
-    /// Whether a transfer can begin: the call is up, and none is open.
+    /// Whether somebody is about to talk with the far end in our place, or to take the far end's: one of that at a time.
+    #[must_use]
+    pub fn is_in_transfer(&self) -> bool {
+        self.transfer.is_some() || self.consultation.is_some() || self.successor.is_some()
+    }
+
     pub(super) fn is_free_for_transfer(&self) -> bool {
-        matches!(self.state, State::Talking)
-            && self.transfer.is_none()
-            && self.consultation.is_none()
+        self.is_up() && !self.is_in_transfer()
     }
 
     /// Asks the far end to call somebody else. [`Output::Transfer`] tells what becomes of it; the call ends
     /// when it is complete, and goes on when it failed.
     pub fn transfer(&mut self, plan: TransferPlan) {
-        self.refer(plan, None);
+        if !self.refer(plan, None) {
+            let refused = Output::Transfer(TransferProgress::Impossible);
+            self.outputs.push_back(refused);
+        }
     }
 
-    fn refer(&mut self, plan: TransferPlan, if_refused: Option<Box<TransferRequest>>) {
+    /// Whether it is tried.
+    fn refer(&mut self, plan: TransferPlan, if_refused: Option<Box<TransferRequest>>) -> bool {
         let is_free = self.is_free_for_transfer();
         let Some(invite) = self.invite.filter(|_| is_free) else {
-            self.tell_progress(TransferProgress::Impossible);
-            return;
+            return false;
         };
         self.send_refer(invite, plan, if_refused);
+        true
     }
 
     pub(super) fn send_refer(
@@ -220,6 +237,10 @@ impl Call {
         if !progress.is_final() {
             return self.tell_progress(progress);
         }
+        if news == ReferralNews::AcceptedWithoutNews {
+            // Nobody will tell when they have got there, and only then is our place in that call theirs.
+            self.leave_second_leg_alone();
+        }
         let open = self.transfer.take();
         let if_refused = open.and_then(|open| open.if_refused);
         match (progress, if_refused) {
@@ -245,17 +266,31 @@ impl Call {
     /// The dialog is over before the outcome is known. A far end that hangs up after it accepted has gone
     /// where it was sent, as far as anybody can tell.
     pub(super) fn transfer_cut_short(&mut self) {
-        if let Some(OpenTransfer { accepted, .. }) = self.transfer.take() {
-            if accepted {
-                self.leave_second_leg_alone();
-            } else if self.consultation.is_some() {
-                self.end_second_leg(EndCause::AgentHungUp);
-            }
+        if let Some(accepted) = self.drop_transfer() {
             self.tell_progress(if accepted {
                 TransferProgress::Completed
             } else {
                 TransferProgress::TimedOut
             });
         }
+    }
+
+    /// Somebody else is the far end before the outcome is known, and is the agent's: where the one before was being sent
+    /// concerns nobody here any more.
+    pub(super) fn transfer_superseded(&mut self) {
+        if self.drop_transfer().is_some() {
+            self.tell_progress(TransferProgress::TimedOut);
+        }
+    }
+
+    /// Waits for the outcome no more; gives whether the far end had accepted.
+    fn drop_transfer(&mut self) -> Option<bool> {
+        let OpenTransfer { accepted, .. } = self.transfer.take()?;
+        if accepted {
+            self.leave_second_leg_alone();
+        } else if self.consultation.is_some() {
+            self.end_second_leg(EndCause::AgentHungUp);
+        }
+        Some(accepted)
     }
 }

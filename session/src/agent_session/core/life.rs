@@ -324,7 +324,9 @@ impl Session {
     }
 
     pub(super) fn media_is_silent(&mut self, now: Instant) {
-        if self.config.end_on_no_media && !self.on_hold && !self.successor_rings {
+        // Who is on the way to somebody else may send us nothing any more; where that fails, silence is told again.
+        let is_leaving = self.successor_rings || self.transfer.is_referred();
+        if self.config.end_on_no_media && !self.on_hold && !is_leaving {
             self.hang_up(EndCause::NoMedia.into(), false, now);
         }
     }

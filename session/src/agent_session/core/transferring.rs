@@ -9,10 +9,10 @@ use super::super::transfer::{NewTransfer, TransferStep};
 use super::{Phase, Session};
 
 impl Session {
-    /// The agent asks for a transfer. Before it has entered, and when the call ends, its reply is dropped, which says
-    /// that it is impossible.
+    /// The agent asks for a transfer. Before it has entered, when the call ends, and while the far end talks to somebody
+    /// else, its reply is dropped, which says that it is impossible.
     pub(super) fn begin_transfer(&mut self, new: NewTransfer) {
-        if self.phase != Phase::Open {
+        if self.phase != Phase::Open || self.bridge.is_some() {
             return;
         }
         if new.request.needs_a_voice() && !self.means.has_voice {

@@ -155,7 +155,7 @@ fn attended_where_a_trunk_takes_no_replaces_nobody_is_sent() {
     let mut call = told(TransferMode::Attended);
     call.second_leg_says(SecondLegAnswer::Ready, None);
     let outputs = drain(&mut call);
-    assert_eq!(steps(&outputs), over(TransferOutcome::Impossible));
+    assert_eq!(steps(&outputs), over(TransferOutcome::Rejected(480)));
     assert!(ends_second_leg(&outputs));
 }
 
@@ -204,7 +204,8 @@ fn bridge_calls_that_cannot_be_joined_are_a_failure() {
     says(&mut call, SecondLegAnswer::Ready);
     call.second_leg_joined(false);
     let outputs = drain(&mut call);
-    assert_eq!(steps(&outputs), over(TransferOutcome::Impossible));
+    // They were called: it is not as if nothing had been tried.
+    assert_eq!(steps(&outputs), over(TransferOutcome::Rejected(480)));
     assert!(ends_second_leg(&outputs) && goes_on(&call, &outputs));
 }
 
@@ -365,6 +366,79 @@ fn one_transfer_at_a_time_and_no_successor_meanwhile() {
     // The first is still open.
     let outputs = says(&mut call, SecondLegAnswer::Ready);
     assert!(matches!(outputs[..], [Output::JoinSecondLeg(_)]));
+}
+
+#[test]
+fn who_asks_for_a_second_transfer_alone_hears_that_it_is_impossible() {
+    // An operator's beside the agent's, of which the session would take it that its own is over.
+    let mut call = told(TransferMode::Warm(WarmEnd::Bridge));
+    transferring(&mut call);
+    assert!(matches!(
+        drain(&mut call)[..],
+        [Output::Transfer(TransferProgress::Impossible)]
+    ));
+    let outputs = says(&mut call, SecondLegAnswer::Accepted);
+    assert!(matches!(outputs[..], [Output::JoinSecondLeg(_)]));
+
+    // The agent's beside an operator's, who would take it that theirs is.
+    for mode in [TransferMode::Blind, TransferMode::Bridge] {
+        let mut call = talking();
+        transferring(&mut call);
+        drain(&mut call);
+        let request = TransferRequest::by(mode, "sip:a@example.net");
+        call.handle_session(CallRequest::Transfer(Box::new(request)));
+        let outputs = drain(&mut call);
+        assert_eq!(steps(&outputs), over(TransferOutcome::Impossible));
+        assert_eq!(outputs.len(), 1, "{outputs:?}");
+    }
+}
+
+#[test]
+fn nobody_is_called_while_a_successor_is_nor_the_other_way_round() {
+    let referred = |call: &mut Call| {
+        call.handle_sip(Event::Referred {
+            id: call.invite().expect("a dialog"),
+            refer_to: offhook_sip::message::Uri::parse("sip:c@192.0.2.9").expect("a URI"),
+            replaces: None,
+            request: request("REFER", ""),
+        });
+        drain(call)
+    };
+    let mut call = talking();
+    assert!(matches!(referred(&mut call)[..], [Output::Succeed(_)]));
+    let request = TransferRequest::by(TransferMode::Bridge, "sip:a@example.net");
+    call.handle_session(CallRequest::Transfer(Box::new(request)));
+    let outputs = drain(&mut call);
+    assert_eq!(steps(&outputs), over(TransferOutcome::Impossible));
+
+    let mut call = talking();
+    transferring(&mut call);
+    drain(&mut call);
+    assert!(matches!(
+        referred(&mut call)[..],
+        [Output::Sip(_, SipCommand::RejectRefer(_))]
+    ));
+}
+
+#[test]
+fn attended_a_far_end_that_will_tell_nothing_is_waited_for_where_it_was_sent() {
+    let mut call = told(TransferMode::Attended);
+    says(&mut call, SecondLegAnswer::Ready);
+    let outputs = news(&mut call, ReferralNews::AcceptedWithoutNews);
+    assert_eq!(steps(&outputs), over(TransferOutcome::Completed));
+    assert!(!ends_second_leg(&outputs), "{outputs:?}");
+}
+
+#[test]
+fn a_far_end_that_is_replaced_while_it_is_sent_elsewhere_leaves_another_to_the_agent() {
+    let mut call = told(TransferMode::Attended);
+    says(&mut call, SecondLegAnswer::Ready);
+    news(&mut call, ReferralNews::Accepted);
+    call.replaced_by(first_invite(), &request("INVITE", &offer("0", "")));
+    let outputs = drain(&mut call);
+    assert_eq!(steps(&outputs), over(TransferOutcome::TimedOut));
+    // The one before may still be on its way there.
+    assert!(!ends_second_leg(&outputs) && call.is_up(), "{outputs:?}");
 }
 
 #[test]

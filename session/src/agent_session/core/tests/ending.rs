@@ -1,6 +1,7 @@
 //! Hang-ups, closes, and what they leave.
 
 use super::*;
+use crate::agent_session::{TransferOutcome, TransferStep};
 
 #[test]
 fn a_hang_up_lets_what_is_queued_be_heard_and_then_ends_the_call_once() {
@@ -148,6 +149,24 @@ fn a_far_end_may_be_silent_while_somebody_is_called_in_its_place() {
     assert_eq!(call.requests, []);
     call.call(CallEvent::SuccessorSettled);
     call.leg(LegEvent::Silent { at_ms: 90_000 });
+    assert_eq!(
+        call.requests,
+        [CallRequest::HangUp {
+            reason: EndCause::NoMedia.into()
+        }]
+    );
+}
+
+#[test]
+fn a_far_end_may_be_silent_on_its_way_to_somebody_else() {
+    let mut call = Fixture::entered(config());
+    call.call(CallEvent::Transfer(TransferStep::Accepted));
+    call.leg(LegEvent::Silent { at_ms: 30_000 });
+    assert_eq!(call.requests, []);
+    // The new call failed: the silence is told again, and is one.
+    let over = TransferStep::Over(TransferOutcome::Rejected(486));
+    call.call(CallEvent::Transfer(over));
+    call.leg(LegEvent::Silent { at_ms: 60_000 });
     assert_eq!(
         call.requests,
         [CallRequest::HangUp {

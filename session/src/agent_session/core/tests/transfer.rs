@@ -132,6 +132,19 @@ fn one_transfer_at_a_time_and_none_before_the_agent_has_entered_or_after_the_end
 }
 
 #[test]
+fn who_talks_to_somebody_else_is_not_sent_away_from_them() {
+    let mut call = Fixture::entered(config());
+    call.call(CallEvent::Bridged(AgentInBridge::Stays));
+    let mut outcome = transfer(&mut call);
+    assert!(
+        outcome
+            .try_recv()
+            .is_err_and(|why| why == oneshot::error::TryRecvError::Closed)
+    );
+    assert_eq!(asked(&call), 0);
+}
+
+#[test]
 fn while_an_operators_transfer_is_open_the_agents_is_impossible() {
     let mut call = Fixture::entered(config());
     step(&mut call, TransferStep::Accepted);
