@@ -58,14 +58,18 @@ impl ChatItem {
     /// The tokens that it is about, by its length: four letters a token, and four for being an item.
     #[must_use]
     pub fn tokens(&self) -> usize {
-        let letters = match self {
+        self.length().div_ceil(4) + 4
+    }
+
+    /// The length of what it says in octets.
+    fn length(&self) -> usize {
+        match self {
             Self::System(text) | Self::User(text) | Self::Summary(text) => text.expose().len(),
             Self::Assistant { text, .. } => text.expose().len(),
             Self::ToolCall(call) => call.name.len() + call.arguments.expose().len(),
             Self::ToolOutput { output, .. } => output.expose().len(),
             Self::HandOff { to } => to.len(),
-        };
-        letters.div_ceil(4) + 4
+        }
     }
 }
 
@@ -79,11 +83,16 @@ pub struct ChatContext {
     items: Vec<(u64, ChatItem)>,
     next: u64,
     dropped: u64,
+    /// The length of all items in octets.
+    length: usize,
 }
 
 impl ChatContext {
     /// Items kept; in a conversation of more the oldest are dropped and counted.
     pub const BOUND: usize = 2_000;
+    /// Their length together in octets, of the same kind: some hundred windows of the default size would fit. The newest
+    /// item is kept however long it is.
+    pub const LONGEST: usize = 4 * 1_024 * 1_024;
 
     /// The items, oldest first.
     pub fn items(&self) -> impl DoubleEndedIterator<Item = &ChatItem> {
@@ -118,8 +127,11 @@ impl ChatContext {
     pub(crate) fn fill(&mut self, place: Place, item: ChatItem) {
         let at = self.items.partition_point(|(known, _)| *known <= place.0);
         self.items.insert(at, (place.0, item));
-        if self.items.len() > Self::BOUND {
-            self.items.remove(0);
+        self.length += self.items[at].1.length();
+        while self.items.len() > 1
+            && (self.items.len() > Self::BOUND || self.length > Self::LONGEST)
+        {
+            self.length -= self.items.remove(0).1.length();
             self.dropped += 1;
         }
     }
@@ -131,14 +143,17 @@ impl ChatContext {
             return;
         };
         let place = *place;
-        self.items.drain(..count);
-        self.items
-            .insert(0, (place, ChatItem::Summary(Pii::new(summary))));
+        let summed_up = self.items.drain(..count);
+        self.length -= summed_up.map(|(_, item)| item.length()).sum::<usize>();
+        let summary = ChatItem::Summary(Pii::new(summary));
+        self.length += summary.length();
+        self.items.insert(0, (place, summary));
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.items.clear();
+        self.length = 0;
     }
 }
 
@@ -187,6 +202,26 @@ mod tests {
         assert_eq!(context.items().count(), ChatContext::BOUND);
         assert_eq!(context.items().next(), Some(&user("1")));
         assert_eq!(context.dropped(), 1);
+    }
+
+    #[test]
+    fn the_oldest_items_go_when_all_are_too_long_and_a_long_one_stays_alone() {
+        let mut context = ChatContext::default();
+        let half = "a".repeat(ChatContext::LONGEST / 2);
+        for text in ["first", &half, &half] {
+            context.push(user(text));
+        }
+        assert_eq!(context.dropped(), 1);
+        context.summarise(2, "short".into());
+        context.push(user(&half));
+        assert_eq!((context.items().count(), context.dropped()), (2, 1));
+        context.push(user(&"b".repeat(2 * ChatContext::LONGEST)));
+        assert_eq!((context.items().count(), context.dropped()), (1, 3));
+        context.clear();
+        for _ in 0..2 {
+            context.push(user(&half));
+        }
+        assert_eq!((context.items().count(), context.dropped()), (2, 3));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl WindowPolicy {
             turn_starts[oldest_turn]
         };
         let by_tokens = self.first_that_fits(items, newest);
-        whole_from(items, by_turns.max(by_tokens))
+        whole_from(items, by_turns.max(by_tokens), newest)
     }
 
     /// The first item from which all fit into the budget, at most `last`.
@@ -65,12 +65,36 @@ fn starts_of_turns(items: &[ChatItem]) -> Vec<usize> {
         .collect()
 }
 
-/// `at`, or behind the tool outputs there, whose calls would be left out.
-fn whole_from(items: &[ChatItem], at: usize) -> usize {
-    let outputs = items[at..]
-        .iter()
-        .take_while(|item| matches!(item, ChatItem::ToolOutput { .. }));
-    if at == 0 { 0 } else { at + outputs.count() }
+/// `at`, or behind the last tool output whose call would be left out. Outputs of the `newest` turn stay, and then their
+/// calls do, too.
+fn whole_from(items: &[ChatItem], at: usize, newest: usize) -> usize {
+    let mut from = at;
+    while let Some((output, _)) = torn(&items[..newest], from) {
+        from = output + 1;
+    }
+    while let Some((_, call)) = torn(items, from) {
+        from = call;
+    }
+    from
+}
+
+/// The last output from `from` on whose call is before that, and the call. Ids are a model's, who may use one again.
+fn torn(items: &[ChatItem], from: usize) -> Option<(usize, usize)> {
+    let call_of = |output: usize, wanted: &str| {
+        items[..output]
+            .iter()
+            .rposition(|item| matches!(item, ChatItem::ToolCall(call) if call.id == wanted))
+    };
+    let outputs = (from..items.len()).rev().filter_map(|at| match &items[at] {
+        ChatItem::ToolOutput { id, .. } => Some((at, call_of(at, id)?)),
+        ChatItem::System(_)
+        | ChatItem::User(_)
+        | ChatItem::Assistant { .. }
+        | ChatItem::ToolCall(_)
+        | ChatItem::HandOff { .. }
+        | ChatItem::Summary(_) => None,
+    });
+    outputs.into_iter().find(|(_, call)| *call < from)
 }
 
 #[cfg(test)]
@@ -115,21 +139,56 @@ mod tests {
         assert_eq!(policy(9, 1).left_out(&items), 2);
     }
 
-    #[test]
-    fn a_tools_output_is_never_kept_without_its_call() {
-        let call = ToolCall {
-            id: "1".into(),
+    fn call(id: &str) -> ChatItem {
+        ChatItem::ToolCall(ToolCall {
+            id: id.into(),
             name: "hours".into(),
             arguments: Pii::new("{}".into()),
-        };
-        let output = ChatItem::ToolOutput {
-            id: "1".into(),
+        })
+    }
+
+    fn output(id: &str) -> ChatItem {
+        ChatItem::ToolOutput {
+            id: id.into(),
             output: Pii::new("9 to 5".into()),
             is_error: false,
-        };
-        let items = [user("a"), ChatItem::ToolCall(call), output, user("b")];
+        }
+    }
+
+    #[test]
+    fn a_tools_output_is_never_kept_without_its_call() {
+        let items = [user("a"), call("1"), output("1"), user("b")];
         // The budget would keep the output and what follows it.
         assert_eq!(policy(9, 12).left_out(&items), 3);
+
+        // Side by side: the budget would keep the second call and both outputs.
+        let items = [
+            user("a"),
+            call("1"),
+            call("2"),
+            output("1"),
+            output("2"),
+            user("b"),
+        ];
+        assert_eq!(policy(9, 25).left_out(&items), 5);
+        assert_eq!(policy(9, 100).left_out(&items), 0);
+        // A tool that speaks before it is done.
+        let items = [user("a"), call("1"), agent("..."), output("1"), user("b")];
+        assert_eq!(policy(9, 20).left_out(&items), 4);
+    }
+
+    #[test]
+    fn the_call_of_an_output_that_came_within_the_newest_turn_is_kept() {
+        let items = [
+            user("a"),
+            call("1"),
+            output("1"),
+            call("1"),
+            user("b"),
+            output("1"),
+        ];
+        assert_eq!(policy(9, 1).left_out(&items), 3);
+        assert_eq!(policy(1, 1_000).left_out(&items), 3);
     }
 
     #[test]
