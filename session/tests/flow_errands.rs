@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use offhook_session::agent::EchoAgent;
 use offhook_session::agent_session::{
-    CallId, CallRequest, EndCause, SessionEvent, SoundLoop, Speaker, Transcript,
+    AgentInBridge, CallEvent, CallId, CallRequest, EndCause, SessionEvent, SoundLoop, Speaker,
+    Transcript,
 };
 use offhook_session::flow::{Colleagues, Flow, FlowAgent, FlowMeans, FlowValues};
 use offhook_session::provider::{
@@ -300,6 +301,28 @@ async fn who_hangs_up_is_waited_for_no_longer_than_an_agents_exit_may_take() {
         began.elapsed()
     );
     assert_eq!(desk.bodies().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_is_over_hangs_up_on_nobody_whom_an_operator_joined_meanwhile() {
+    let flow = "start = \"ask\"\n[step.ask]\nsay = \"Leave a message.\"\nrecord = {}\nthen = \"end\"\n\
+                [step.end]\nhangup = true\n";
+    let means = night(&Desk::answering(&[]), &Arc::default());
+    let mut call = call(flow, means, &[Act::Speaks(2_000, 60_000)]).await;
+    sleep(Duration::from_secs(4)).await;
+    let joined = CallEvent::Bridged(AgentInBridge::StandsAside);
+    call.call_events.send(joined).await.unwrap();
+    // Its part is over, and the call goes on without it.
+    timeout(Duration::from_secs(5), call.session.closed())
+        .await
+        .expect("it leaves");
+    sleep(Duration::from_secs(60)).await;
+    while let Ok(request) = call.requests.try_recv() {
+        assert!(
+            !matches!(request, CallRequest::HangUp { .. }),
+            "{request:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +11,11 @@ use offhook_media::control::CallToneKind;
 use offhook_session::agent_session::{
     Direction, EndCause, Providers, Speaker, VoicemailPolicy, VoicemailSettings,
 };
-use offhook_session::flow::{Flow, FlowAgent};
+use offhook_session::flow::{Flow, FlowAgent, FlowMeans};
 use offhook_session::grammar::Grammar;
-use offhook_session::provider::{Audio, ProviderError, Recognition, SpeechToText};
+use offhook_session::provider::{
+    Audio, ProviderError, Recognition, SpeechToText, WebhookRequest, Webhooks,
+};
 use support::{Act, Call, config, providers};
 use tokio::time::timeout;
 
@@ -65,6 +68,33 @@ async fn whole(
     speak_while_detecting: bool,
     script: &[Act],
 ) -> (EndCause, Vec<String>) {
+    whole_with(
+        FlowMeans::default(),
+        flow,
+        phrase,
+        speak_while_detecting,
+        script,
+    )
+    .await
+}
+
+async fn whole_with(
+    means: FlowMeans,
+    flow: &str,
+    phrase: &'static str,
+    speak_while_detecting: bool,
+    script: &[Act],
+) -> (EndCause, Vec<String>) {
+    over(calling(means, flow, phrase, speak_while_detecting, script).await).await
+}
+
+async fn calling(
+    means: FlowMeans,
+    flow: &str,
+    phrase: &'static str,
+    speak_while_detecting: bool,
+    script: &[Act],
+) -> Call {
     let mut config = config();
     config.facts.direction = Direction::Outbound;
     config.wake_up_repeat = u32::MAX;
@@ -74,12 +104,15 @@ async fn whole(
         ..VoicemailSettings::default()
     }));
     let flow = Arc::new(Flow::parse(flow).unwrap());
-    let agent = Arc::new(FlowAgent::new(flow, Arc::default()));
+    let agent = Arc::new(FlowAgent::new(flow, Arc::default()).with_means(means));
     let providers = Providers {
         recogniser: Some(Arc::new(Spotter(phrase))),
         ..providers(None)
     };
-    let call = Call::start(config, agent, providers, script).await;
+    Call::start(config, agent, providers, script).await
+}
+
+async fn over(call: Call) -> (EndCause, Vec<String>) {
     let Call {
         task,
         call_events: _call_events,
@@ -129,6 +162,90 @@ async fn a_flow_that_spoke_already_goes_on_at_the_step() {
     let (_, said) = whole(CALL, "say your name", true, &SPEAKS).await;
     assert!(said[0].starts_with("Hello"), "{said:?}");
     assert_eq!(said[1..], ["The clinic, about an appointment.", "Goodbye."]);
+}
+
+/// Answers one step after six seconds with what is no answer, hangs at another, and answers all others after eight;
+/// counts requests under way.
+#[derive(Default)]
+struct Desk {
+    under_way: Arc<AtomicUsize>,
+}
+
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Webhooks for Desk {
+    async fn ask(&self, request: WebhookRequest) -> Result<Vec<u8>, ProviderError> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let _counted = UnderWay(Arc::clone(&self.under_way));
+        match request.url.expose().rsplit('/').next() {
+            Some("slow") => {
+                tokio::time::sleep(Duration::from_secs(6)).await;
+                Ok(b"<html>".to_vec())
+            }
+            Some("hangs") => std::future::pending().await,
+            _ => {
+                tokio::time::sleep(Duration::from_secs(8)).await;
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+const ASKING: &str = r#"
+start = "look"
+[voicemail]
+on_ivr = "note"
+[step.look]
+webhook = { url = "http://127.0.0.1/slow", timeout_s = 10 }
+then = "hello"
+[step.hello]
+say = "Hello."
+hangup = true
+[step.note]
+webhook = { url = "http://127.0.0.1/note", timeout_s = 10 }
+then = "menu"
+[step.menu]
+say = "Zero please. This is a menu, and somebody has to say zero, and say it slowly."
+hangup = true
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_was_asked_before_a_menu_answered_answers_for_no_other_step() {
+    let means = FlowMeans {
+        webhooks: Some(Arc::new(Desk::default())),
+        ..FlowMeans::default()
+    };
+    let (cause, said) = whole_with(means, ASKING, "press one", true, &SPEAKS).await;
+    let [menu] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(menu.starts_with("Zero please."), "{menu}");
+    assert_eq!(cause, EndCause::AgentHungUp);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_since_no_person_answered_ends_with_the_call() {
+    let desk = Desk::default();
+    let under_way = Arc::clone(&desk.under_way);
+    let means = FlowMeans {
+        webhooks: Some(Arc::new(desk)),
+        ..FlowMeans::default()
+    };
+    let flow = ASKING.replace("/note\", timeout_s = 10", "/hangs\", timeout_s = 30");
+    let call = calling(means, &flow, "press one", true, &SPEAKS).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(under_way.load(Ordering::Relaxed), 1);
+    call.far_end_ends(EndCause::FarEndHungUp).await;
+    over(call).await;
+    tokio::task::yield_now().await;
+    assert_eq!(under_way.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use offhook_media::control::Digit;
-use tokio::sync::Mutex;
-use tracing::{debug, error, warn};
+use tokio::sync::{Mutex, RwLock};
+use tracing::{Instrument, debug, error, warn};
 
 use super::asking::ask;
 use super::conversation::{Action, Conversation, Input};
@@ -43,8 +43,8 @@ pub struct FlowAgent {
     means: FlowMeans,
     conversation: Arc<Mutex<Conversation>>,
     /// Held while something is done for the caller that is to come to its end although they hang up: a message that they
-    /// leave, and what follows from it without them.
-    errand: Arc<Mutex<()>>,
+    /// leave, and what follows from it without them. Several may hold it; the end waits for all of them.
+    errand: Arc<RwLock<()>>,
     failures: Arc<AtomicU32>,
     warming: Arc<Warming>,
 }
@@ -85,10 +85,15 @@ impl FlowAgent {
     async fn go_on(&self, session: &SessionHandle, input: Input) {
         let mut next = Some(input);
         let mut errand = None;
+        let mut begun_at = None;
         while let Some(input) = next.take() {
             // Held while the actions are carried out, so that those of two inputs never mix; what
             // takes its time, a collection or the end, is always the last of them.
             let mut conversation = self.conversation.lock().await;
+            if begun_at.is_some_and(|visit| visit != conversation.visit()) {
+                // The conversation went on elsewhere meanwhile.
+                return;
+            }
             let actions = conversation.handle(input);
             debug!(call_id = %session.facts().call_id, step = conversation.at().as_str(), "flow");
             let mut collection = None;
@@ -115,21 +120,21 @@ impl FlowAgent {
                         hand_over = Some((agent, conversation.values_to_hand_over()));
                     }
                     Action::Ask => request = conversation.webhook_request(session.facts()),
-                    Action::HangUp { silent: true } => end = Some(EndCause::CallerSilent),
-                    Action::HangUp { silent: false } => end = Some(EndCause::AgentHungUp),
+                    Action::HangUp { silent } => end = Some(silent),
                     Action::Collect {
                         collection: what,
                         patience,
                     } => collection = Some((what, patience)),
                 }
             }
+            begun_at = Some(conversation.visit());
             let is_errand = request.is_some() || message.is_some();
             if is_errand && errand.is_none() {
-                errand = self.errand.try_lock().ok();
+                errand = self.errand.try_read().ok();
             }
             drop(conversation);
             if is_errand && errand.is_none() {
-                errand = Some(self.errand.lock().await);
+                errand = Some(self.errand.read().await);
             }
             if let Some((what, patience)) = collection {
                 let prompt = last_said.as_ref().map(UtteranceHandle::id);
@@ -164,13 +169,18 @@ impl FlowAgent {
             {
                 next = Some(Input::NotHandedOver);
             }
-            if let Some(cause) = end {
+            if let Some(silent) = end {
                 // A hang-up waits only so long for what is still to be said; the last words may take
                 // longer, and their handle resolves whatever becomes of the call.
                 if let Some(last_words) = last_said {
                     last_words.wait().await;
                 }
-                session.hangup(cause).await;
+                if silent {
+                    session.hangup(EndCause::CallerSilent).await;
+                } else {
+                    // Its part is over; a caller who was joined to somebody meanwhile still talks to them.
+                    session.leave().await;
+                }
             }
         }
     }
@@ -382,13 +392,19 @@ impl Agent for FlowAgent {
         if !self.conversation.lock().await.begin_at(&step) {
             // The flow speaks already. It goes on there when this has returned: there may be much to wait for.
             let this = self.clone();
-            tokio::spawn(async move { this.go_on(&session, Input::Redirected(step)).await });
+            let goes_on = async move {
+                tokio::select! {
+                    () = this.go_on(&session, Input::Redirected(step)) => {}
+                    () = session.closed() => {}
+                }
+            };
+            tokio::spawn(goes_on.in_current_span());
         }
         Ok(VoicemailAction::Continue)
     }
 
     async fn on_exit(&self, _: SessionHandle, _: EndReason) -> Result<(), AgentError> {
-        drop(self.errand.lock().await);
+        drop(self.errand.write().await);
         Ok(())
     }
 }

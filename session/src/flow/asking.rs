@@ -1,6 +1,7 @@
 //! Asking a webhook, what the caller hears meanwhile, and what the log says of it.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -8,6 +9,9 @@ use tracing::{info, warn};
 use super::conversation::Input;
 use crate::agent_session::{SessionHandle, UtteranceHandle};
 use crate::provider::{ProviderError, WebhookRequest, Webhooks};
+
+/// How much later than its deadline an answer may come: then the provider is at fault.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Asks, and comes back with the answer or with there being none. What was said before is heard to its end, however soon
 /// there is an answer; after it the caller hears that somebody thinks.
@@ -44,7 +48,8 @@ async fn answer(
     session: &SessionHandle,
 ) -> Input {
     let began = Instant::now();
-    let deadline = request.deadline;
+    // The deadline is the provider's to keep; one that does not is not waited for much longer.
+    let deadline = request.deadline + GRACE;
     let answer = match webhooks {
         Some(webhooks) => timeout(deadline, webhooks.ask(request))
             .await

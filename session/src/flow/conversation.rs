@@ -101,6 +101,8 @@ pub(super) enum Action {
 pub(super) struct Conversation {
     flow: Arc<Flow>,
     at: StepName,
+    /// How often a step was gone to.
+    visits: u64,
     has_begun: bool,
     no_matches: u32,
     silences: u32,
@@ -116,6 +118,7 @@ impl Conversation {
     pub(super) fn new(flow: Arc<Flow>, values: FlowValues) -> Self {
         Self {
             at: flow.start.clone(),
+            visits: 0,
             has_begun: false,
             values: values.only(&flow.inherits),
             flow,
@@ -137,6 +140,11 @@ impl Conversation {
     /// The step the caller is at.
     pub(super) fn at(&self) -> &StepName {
         &self.at
+    }
+
+    /// Which visit to a step this is. What was begun at one is of no use to another, though it be of the same step.
+    pub(super) fn visit(&self) -> u64 {
+        self.visits
     }
 
     /// What the webhook of the step the caller is at is to be asked; `None` where there is none.
@@ -283,6 +291,7 @@ impl Conversation {
         let mut name = name;
         loop {
             self.at = name.clone();
+            self.visits += 1;
             self.no_matches = 0;
             self.silences = 0;
             let step = flow.step(name);
@@ -472,9 +481,9 @@ impl Breath {
         self.actions.push(Action::Transfer(sending));
     }
 
-    /// Nothing is listened for until there is an answer.
+    /// Nothing that the caller says changes it, and nothing is listened for until there is an answer.
     fn ask(&mut self) {
-        self.actions.push(Action::Expect(None));
+        self.last_words();
         self.actions.push(Action::Ask);
     }
 

@@ -92,8 +92,8 @@ impl Webhook {
         }
         let sets = read_names(&mut table, "sets");
         let goto = read_names(&mut table, "goto");
-        let url = url?;
         table.finish();
+        let url = url?;
         Some(Self {
             method,
             url,
@@ -252,7 +252,11 @@ fn read_headers(table: &mut Reader<'_>) -> Vec<(String, String)> {
 }
 
 fn read_names(table: &mut Reader<'_>, key: &str) -> Vec<String> {
-    let names = table.texts(key).unwrap_or_default();
+    let mut names = table.texts(key).unwrap_or_default();
+    if names.iter().any(String::is_empty) {
+        table.mistake(key, "has an empty name");
+        names.retain(|name| !name.is_empty());
+    }
     if names.len() > MOST_NAMES {
         let what = format!("{} names (the most is {MOST_NAMES})", names.len());
         table.mistake(key, what);

@@ -55,6 +55,14 @@ fn asked(flow: &str) -> (Conversation, WebhookRequest) {
         actions[actions.len() - 2..],
         [Action::Expect(None), Action::Ask]
     );
+    // It is heard to its end.
+    assert!(actions.iter().all(|action| !matches!(
+        action,
+        Action::Say {
+            interruptible: true,
+            ..
+        }
+    )));
     let request = conversation.webhook_request(&facts()).unwrap();
     (conversation, request)
 }
@@ -212,6 +220,13 @@ fn mistakes_about_webhooks_are_named() {
     let webhook = "step.look.webhook";
     for (piece, replacement, key, what) in [
         (url, "uri = \"x\"", ".url", "is missing"),
+        (url, "uri = \"x\"", ".uri", "no such key"),
+        (
+            "goto = [\"vip\", \"closed\"]",
+            "goto = [\"vip\", \"\"]",
+            ".goto",
+            "an empty name",
+        ),
         (
             url,
             "url = \"ftp://desk.example\"",
