@@ -144,17 +144,23 @@ fn prepare(request: WebhookRequest) -> Result<(Target, Request<Body>), ProviderE
             .port_u16()
             .unwrap_or(if is_tls { 443 } else { 80 }),
     };
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    // A query alone has no slash before it.
+    let path = match url.path_and_query().map_or("/", |path| path.as_str()) {
+        path if path.starts_with('/') => path.to_owned(),
+        query => format!("/{query}"),
+    };
     let mut built = Request::builder()
         .method(request.method.as_str())
         .uri(path)
         .header(header::HOST, authority.as_str())
-        .header(header::CONNECTION, "close")
-        .header(header::ACCEPT, "application/json");
+        .header(header::CONNECTION, "close");
     let sets = |name: &str| {
         let mut headers = request.headers.iter();
         headers.any(|(given, _)| given.eq_ignore_ascii_case(name))
     };
+    if !sets("accept") {
+        built = built.header(header::ACCEPT, "application/json");
+    }
     if !sets("user-agent") {
         let us = concat!("offhook/", env!("CARGO_PKG_VERSION"));
         built = built.header(header::USER_AGENT, us);
@@ -171,7 +177,7 @@ fn prepare(request: WebhookRequest) -> Result<(Target, Request<Body>), ProviderE
     };
     let request = built
         .body(body)
-        .map_err(|_| ProviderError::Refused("a header field is none".into()))?;
+        .map_err(|_| ProviderError::Refused("the path or a header field is none".into()))?;
     Ok((target, request))
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::RawQuery;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Redirect;
 use axum::routing::{get, post};
@@ -69,6 +70,27 @@ async fn a_request_comes_as_it_was_written_and_its_answer_comes_back() {
     let us = concat!("offhook/", env!("CARGO_PKG_VERSION"));
     let expected = format!("front application/json close {us} {{\"said\":\"hello\"}}");
     assert_eq!(String::from_utf8(answer.unwrap()).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_query_may_stand_at_the_root_and_what_is_accepted_may_be_said() {
+    let echo = post(|headers: HeaderMap, RawQuery(query): RawQuery| async move {
+        let accepted = headers.get_all("accept").iter();
+        let accepted: Vec<_> = accepted.map(|value| value.to_str().unwrap_or("")).collect();
+        format!("{} {}", accepted.join("+"), query.unwrap_or_default())
+    });
+    let root = serve(Router::new().route("/", echo)).await;
+    for (header, expected) in [
+        ("X-Desk", "application/json number=47"),
+        ("Accept", "front number=47"),
+    ] {
+        let request = WebhookRequest {
+            headers: Arc::new([(header.to_owned(), "front".to_owned())]),
+            ..request(format!("{root}?number=47"))
+        };
+        let answer = webhooks().ask(request).await;
+        assert_eq!(String::from_utf8(answer.unwrap()).unwrap(), expected);
+    }
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl WebhookUrl {
             return Err("has a fragment (#), which is never sent".to_owned());
         }
         let (host, port) = split_port(authority);
-        if host.is_empty() || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        if !is_host(host) || port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(format!("has no host and port in {authority:?}"));
         }
         let is_loopback = ["localhost", "[::1]"].contains(&host)
@@ -104,6 +104,20 @@ impl WebhookUrl {
         }
         filled
     }
+}
+
+/// Whether this is a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let in_brackets = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    in_brackets.map_or_else(
+        || {
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !text.is_empty() && text.bytes().all(is_part)
+        },
+        |address| address.parse::<std::net::Ipv6Addr>().is_ok(),
+    )
 }
 
 /// Host and port, of a bracketed IPv6 address too.
@@ -165,6 +179,10 @@ mod tests {
             ("http://desk.example/#top", "fragment"),
             ("http:///path", "no host"),
             ("http://desk.example:x/", "no host and port"),
+            ("http://a:b:80/", "no host and port"),
+            ("http://[::1/", "no host and port"),
+            ("http://[::g]/", "no host and port"),
+            ("http://desk,example/", "no host and port"),
             ("http://desk.example/ x", "has a ' '"),
             ("http://desk.example/{number", "without its partner"),
             ("http://desk.example/number}", "without its partner"),
