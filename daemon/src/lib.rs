@@ -16,6 +16,7 @@ pub mod descriptor_limit;
 pub mod dns;
 pub mod listeners;
 pub mod media_driver;
+mod private_file;
 mod prompt_warming;
 mod random;
 pub mod recordings;

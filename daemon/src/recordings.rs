@@ -8,7 +8,7 @@
 //! A recording whose file cannot be written, or is not there any more, is ended and reported once; the
 //! call goes on.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use metrics::counter;
 use offhook_media::recorder::WavRecorder;
 use offhook_session::agent_session::CallId;
 use offhook_session::provider::{Messages, NewMessage};
 use tokio::sync::oneshot;
 
+use crate::private_file;
 use crate::telemetry::metrics::{RECORDINGS_BEGUN, RECORDINGS_FAILED};
 
 /// How often rings are emptied.
@@ -100,6 +101,8 @@ enum EndedEarly {
     Write(#[from] hound::Error),
     #[error("somebody removed its file")]
     Removed,
+    #[error("a WAV file holds no more than 4 GiB")]
+    Full,
 }
 
 impl EndedEarly {
@@ -108,6 +111,7 @@ impl EndedEarly {
         match self {
             Self::Write(_) => "write",
             Self::Removed => "removed",
+            Self::Full => "full",
         }
     }
 }
@@ -169,12 +173,14 @@ impl Recordings {
     /// `false`, with a warning, when too many recordings begin at once.
     fn queue(&self, recording: Recording) -> bool {
         let call = recording.call.clone();
-        let is_queued = self.work.try_send(Work::Begin(recording)).is_ok();
-        if !is_queued {
-            failed("queue");
-            tracing::warn!(call_id = %call, "too many recordings begin at once; one is left out");
-        }
-        is_queued
+        let why = match self.work.try_send(Work::Begin(recording)) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(_)) => "too many recordings begin at once; one is left out",
+            Err(TrySendError::Disconnected(_)) => "nothing is recorded: the writer has ended",
+        };
+        failed("queue");
+        tracing::warn!(call_id = %call, "{why}");
+        false
     }
 }
 
@@ -225,7 +231,10 @@ fn write_all(work: &Receiver<Work>) {
                 continue;
             }
             Ok(Work::Discard(path)) => {
-                if let Err(error) = std::fs::remove_file(&path) {
+                // One that could not be begun is not there.
+                if let Err(error) = std::fs::remove_file(&path)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
                     tracing::warn!(path = %path.display(), %error, "a message in which nothing was said is left where it is");
                 }
                 continue;
@@ -280,11 +289,12 @@ fn begin(recording: Recording) -> Option<Open> {
     }
 }
 
+/// One that is there already is somebody's, and is not written over.
 fn create(path: &Path) -> Result<File, hound::Error> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    Ok(File::create(path)?)
+    Ok(private_file::open(
+        path,
+        OpenOptions::new().create_new(true),
+    )?)
 }
 
 /// A recording is not what it should be, for a `reason` of [`RECORDINGS_FAILED`].
@@ -304,8 +314,12 @@ fn advance(mut open: Open) -> Option<Open> {
     let waiting = open.ring.slots();
     let written = match open.ring.read_chunk(waiting) {
         Ok(chunk) => {
+            // No pair lies across the seam: the ring's size is even, and so is all that is written to and read from it.
             let (first, second) = chunk.as_slices();
-            let written = write_halves(&mut open.file, first, second);
+            let written = open
+                .file
+                .write(first)
+                .and_then(|()| open.file.write(second));
             chunk.commit_all();
             written
         }
@@ -317,6 +331,9 @@ fn advance(mut open: Open) -> Option<Open> {
             Err(EndedEarly::Removed)
         } else if ended {
             Ok(open.file.finish().map(|()| None)?)
+        } else if open.file.is_full() {
+            open.file.finish()?;
+            Err(EndedEarly::Full)
         } else {
             Ok(Some(open.file))
         }
@@ -332,27 +349,6 @@ fn advance(mut open: Open) -> Option<Open> {
             tracing::error!(call_id = %open.call, path = %open.path.display(), %error, "a recording ended early");
             None
         }
-    }
-}
-
-/// A ring's content comes in two slices; a pair of samples may lie across their seam.
-fn write_halves(
-    file: &mut WavRecorder<BufWriter<Arc<File>>>,
-    first: &[i16],
-    second: &[i16],
-) -> Result<(), hound::Error> {
-    if file.channels() == 1 {
-        file.write(first)?;
-        return file.write(second);
-    }
-    let whole = first.len() / 2 * 2;
-    file.write(&first[..whole])?;
-    match (&first[whole..], second) {
-        ([left], [right, rest @ ..]) => {
-            file.write(&[*left, *right])?;
-            file.write(rest)
-        }
-        _ => file.write(second),
     }
 }
 

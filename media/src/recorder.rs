@@ -18,15 +18,68 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 
 use crate::control::RecordMode;
 
-/// The media thread's end of a recording. A full ring costs the recording that frame but not its place:
-/// as soon as there is room, silence of the same length takes the lost frames' place, so left and
-/// right and the media clock stay together.
+/// A ring that keeps its place on the media clock: a full one costs the recording a frame, but as soon as there is room
+/// silence of the same length takes its place, so that left and right stay together.
+#[derive(Debug)]
+struct OnTime {
+    ring: rtrb::Producer<i16>,
+    channels: usize,
+    /// Samples of each channel that are owed as silence.
+    owed: usize,
+    /// Of those, how many found no room.
+    lost: u64,
+}
+
+impl OnTime {
+    fn new(ring: rtrb::Producer<i16>, channels: usize) -> Self {
+        Self {
+            ring,
+            channels,
+            owed: 0,
+            lost: 0,
+        }
+    }
+
+    /// Writes `length` samples of each channel, interleaved, or owes them.
+    fn write(&mut self, length: usize, samples: impl Iterator<Item = i16>) {
+        self.pay_silence();
+        let chunk = self.ring.write_chunk_uninit(self.channels * length);
+        match chunk {
+            Ok(chunk) if self.owed == 0 => {
+                chunk.fill_from_iter(samples);
+            }
+            Ok(_) | Err(_) => {
+                self.owed += length;
+                self.lost += length as u64;
+            }
+        }
+    }
+
+    /// Silence of that length.
+    fn skip(&mut self, length: usize) {
+        self.owed += length;
+        self.pay_silence();
+    }
+
+    fn pay_silence(&mut self) {
+        let now = self.owed.min(self.ring.slots() / self.channels);
+        if let Ok(chunk) = self.ring.write_chunk_uninit(now * self.channels) {
+            let paid = chunk.fill_from_iter(std::iter::repeat_n(0, now * self.channels));
+            self.owed -= paid / self.channels;
+        }
+    }
+}
+
+/// The samples of a frame, and behind its end silence; silence alone where there is none.
+fn or_silence(frame: Option<&[i16]>, length: usize) -> impl Iterator<Item = i16> {
+    let samples = frame.unwrap_or_default().iter().copied();
+    samples.chain(std::iter::repeat(0)).take(length)
+}
+
+/// The media thread's end of a recording of both sides.
 #[derive(Debug)]
 pub struct RecorderTap {
-    ring: rtrb::Producer<i16>,
-    /// Samples (left and right counted) that the ring could not take and that are owed as silence.
-    owed: usize,
-    lost: u64,
+    ring: OnTime,
     mode: RecordMode,
     /// The caller was left out until now and presses a key, whose tone is not to be recorded either.
     caller_waits: bool,
@@ -37,9 +90,7 @@ impl RecorderTap {
     #[must_use]
     pub fn new(ring: rtrb::Producer<i16>, mode: RecordMode) -> Self {
         Self {
-            ring,
-            owed: 0,
-            lost: 0,
+            ring: OnTime::new(ring, 2),
             mode,
             caller_waits: false,
         }
@@ -71,120 +122,65 @@ impl RecorderTap {
     /// Records one frame of each side, `None` for silence. Both have `length` samples. What the mode leaves
     /// out is silence.
     pub fn record(&mut self, caller: Option<&[i16]>, agent: Option<&[i16]>, length: usize) {
-        if !self.pay_silence() || self.ring.slots() < 2 * length {
-            self.owed += 2 * length;
-            self.lost += length as u64;
-            return;
-        }
         let caller = caller.filter(|_| !self.mutes_the_caller());
         let agent = match self.mode {
             RecordMode::Both | RecordMode::CallerMuted => agent,
             RecordMode::Paused => None,
         };
-        let chunk = self.ring.write_chunk_uninit(2 * length);
-        let chunk = chunk.expect("the slots were counted");
-        let sample_at = |side: Option<&[i16]>, index: usize| {
-            side.and_then(|frame| frame.get(index).copied())
-                .unwrap_or(0)
-        };
-        chunk.fill_from_iter(
-            (0..length).flat_map(|index| [sample_at(caller, index), sample_at(agent, index)]),
-        );
+        let sides = or_silence(caller, length).zip(or_silence(agent, length));
+        self.ring
+            .write(length, sides.flat_map(|(caller, agent)| [caller, agent]));
     }
 
     /// Records silence of both sides for slots the clock missed.
     pub fn skip(&mut self, samples: usize) {
-        self.owed += 2 * samples;
+        self.ring.skip(samples);
     }
 
     /// Samples per side that the ring had no room for.
     #[must_use]
     pub fn lost_samples(&self) -> u64 {
-        self.lost
+        self.ring.lost
     }
 
     /// Whether the writer is gone.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.ring.is_abandoned()
-    }
-
-    fn pay_silence(&mut self) -> bool {
-        if self.owed == 0 {
-            return true;
-        }
-        // An even number, so that left stays left.
-        let now = self.owed.min(self.ring.slots()) / 2 * 2;
-        if let Ok(chunk) = self.ring.write_chunk_uninit(now) {
-            self.owed -= chunk.fill_from_iter(std::iter::repeat_n(0, now));
-        }
-        self.owed == 0
+        self.ring.ring.is_abandoned()
     }
 }
 
-/// The media thread's end of a message: the caller alone. As with [`RecorderTap`] a full ring costs what it has no room
-/// for, but not its length.
+/// The media thread's end of a message: the caller alone.
 #[derive(Debug)]
-pub struct MessageTap {
-    ring: rtrb::Producer<i16>,
-    /// Samples that the ring could not take and that are owed as silence.
-    owed: usize,
-    lost: u64,
-}
+pub struct MessageTap(OnTime);
 
 impl MessageTap {
     /// A tap into `ring`, which should hold about a second.
     #[must_use]
     pub fn new(ring: rtrb::Producer<i16>) -> Self {
-        Self {
-            ring,
-            owed: 0,
-            lost: 0,
-        }
+        Self(OnTime::new(ring, 1))
     }
 
     /// Records one frame of `length` samples, `None` for silence.
     pub fn record(&mut self, caller: Option<&[i16]>, length: usize) {
-        self.pay_silence();
-        if self.owed > 0 || self.ring.slots() < length {
-            self.owed += length;
-            self.lost += length as u64;
-            return;
-        }
-        match caller {
-            Some(frame) => {
-                if let Ok(chunk) = self.ring.write_chunk_uninit(length) {
-                    let silence = std::iter::repeat(0);
-                    chunk.fill_from_iter(frame.iter().copied().chain(silence));
-                }
-            }
-            None => self.skip(length),
-        }
+        self.0.write(length, or_silence(caller, length));
     }
 
     /// Records silence.
     pub fn skip(&mut self, samples: usize) {
-        self.owed += samples;
-        self.pay_silence();
+        self.0.skip(samples);
     }
 
     /// Samples that the ring had no room for.
     #[must_use]
     pub fn lost_samples(&self) -> u64 {
-        self.lost
+        self.0.lost
     }
 
     /// Whether the writer is gone.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.ring.is_abandoned()
-    }
-
-    fn pay_silence(&mut self) {
-        let now = self.owed.min(self.ring.slots());
-        if let Ok(chunk) = self.ring.write_chunk_uninit(now) {
-            self.owed -= chunk.fill_from_iter(std::iter::repeat_n(0, now));
-        }
+        self.0.ring.is_abandoned()
     }
 }
 
@@ -195,7 +191,12 @@ pub struct WavRecorder<W: Write + Seek> {
     sample_rate_hz: u32,
     since_checkpoint: usize,
     checkpoints: u64,
+    /// Samples, of all channels, that the file can still hold.
+    room: usize,
 }
+
+/// A WAV file's header counts octets in 32 bits, its own among them.
+const ROOM: usize = (u32::MAX as usize - 1_024) / 2;
 
 /// How much audio may be written and not yet readable. A crash costs that and what the ring still holds.
 const CHECKPOINT_SECONDS: usize = 1;
@@ -232,6 +233,7 @@ impl<W: Write + Seek> WavRecorder<W> {
             sample_rate_hz,
             since_checkpoint: 0,
             checkpoints: 0,
+            room: ROOM,
         })
     }
 
@@ -241,14 +243,21 @@ impl<W: Write + Seek> WavRecorder<W> {
         self.channels.into()
     }
 
-    /// Appends interleaved samples, left first; of two channels whole pairs only (an odd last sample is left out). The
-    /// header is brought up to date every second of audio.
+    /// Whether the file holds as much as one can, and takes no more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room < self.channels()
+    }
+
+    /// Appends interleaved samples, left first; of two channels whole pairs only (an odd last sample is left out), and of
+    /// more than the file can hold its beginning. The header is brought up to date every second of audio.
     ///
     /// # Errors
     /// What the writer answers, and [`hound::Error::TooWide`] never.
     pub fn write(&mut self, interleaved: &[i16]) -> Result<(), hound::Error> {
         let channels = self.channels();
-        let whole = interleaved.len() / channels * channels;
+        let whole = interleaved.len().min(self.room) / channels * channels;
+        self.room -= whole;
         for sample in &interleaved[..whole] {
             self.writer.write_sample(*sample)?;
         }
@@ -432,6 +441,20 @@ mod tests {
         assert_eq!(recorder.samples_per_channel(), 3);
         recorder.finish().unwrap();
         assert_eq!(read(&disk), [1, 2, 3, 4, 6, 7]);
+    }
+
+    #[test]
+    fn a_file_takes_no_more_than_its_header_can_count() {
+        let disk = Disk::default();
+        let mut recorder = WavRecorder::stereo(disk.clone(), 8000).unwrap();
+        recorder.room = 5;
+        recorder.write(&[1, 2]).unwrap();
+        assert!(!recorder.is_full());
+        recorder.write(&[3, 4, 5, 6]).unwrap();
+        assert!(recorder.is_full());
+        recorder.write(&[7, 8]).unwrap();
+        recorder.finish().unwrap();
+        assert_eq!(read(&disk), [1, 2, 3, 4]);
     }
 
     #[test]

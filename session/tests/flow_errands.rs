@@ -375,6 +375,41 @@ async fn where_nothing_keeps_messages_the_step_fails() {
     assert_eq!(said.last().unwrap(), "No message.");
 }
 
+/// Keeps nothing: gives up two seconds after it has begun.
+struct FullDisk;
+
+impl Messages for FullDisk {
+    fn begin(&self, _: &CallId, _: &str, rate_hz: u32) -> Option<NewMessage> {
+        let (producer, ring) = rtrb::RingBuffer::new(rate_hz as usize);
+        let (tell, written) = oneshot::channel();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(2)).await;
+            drop((ring, tell));
+        });
+        Some(NewMessage {
+            ring: producer,
+            file: PathBuf::from("nowhere.wav"),
+            written,
+        })
+    }
+
+    fn discard(&self, _: &Path) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_not_left_talking_to_a_file_that_cannot_be_written() {
+    let means = FlowMeans {
+        messages: Some(Arc::new(FullDisk)),
+        ..FlowMeans::default()
+    };
+    let began = tokio::time::Instant::now();
+    let (_, said) = whole(call(NIGHT, means, &[Act::Speaks(3_000, 60_000)]).await).await;
+    assert_eq!(said.last().unwrap(), "No message.");
+    // Two seconds of the prompt, the beep, two seconds of the message, and the last words.
+    let lasted = began.elapsed();
+    assert!(lasted < Duration::from_secs(6), "{lasted:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_is_shown_of_the_call_while_it_is_up() {
     let (desk, drawer) = (Desk::answering(&[(10, Ok(""))]), Arc::default());

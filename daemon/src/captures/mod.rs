@@ -18,10 +18,9 @@ mod store;
 mod tap;
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -35,6 +34,8 @@ use tokio::sync::oneshot;
 use pcap::Packet;
 use store::Store;
 use tap::TapReader;
+
+use crate::private_file;
 
 pub use store::{MEDIA_BYTES, SIGNALLING_BYTES, Saved};
 pub use tap::{CaptureTap, Way};
@@ -388,26 +389,10 @@ impl Keeper {
     }
 }
 
-/// Writes a file that is its owner's alone, as is a folder that has to be made for it.
+/// Writes a file that is its owner's alone.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    // A file that was there has a mode of its own.
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(bytes)
+    let mut options = OpenOptions::new();
+    private_file::open(path, options.create(true).truncate(true))?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Recordings and messages, by the files that are left.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use offhook_media::control::RecordMode;
@@ -110,6 +111,21 @@ fn a_message_that_cannot_be_written_is_not_told_to_be_whole() {
     let new = new.expect("room");
     assert!(new.written.blocking_recv().is_err());
     recordings.finish();
+}
+
+#[test]
+fn what_is_recorded_is_its_owners_alone_and_nothing_is_written_over() {
+    let folder = Folder::new("private");
+    let path = folder.0.join("made/call.wav");
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let (open, _tap) = begun(path.clone());
+    assert!(open.is_some());
+    assert_eq!(
+        (mode(&path), mode(path.parent().expect("a folder"))),
+        (0o600, 0o700)
+    );
+    let (again, tap) = begun(path);
+    assert!(again.is_none() && tap.is_abandoned());
 }
 
 #[test]

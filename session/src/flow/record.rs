@@ -1,6 +1,7 @@
 //! The step that records a message: how it reads, and how it is done.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use offhook_media::control::Digit;
@@ -103,16 +104,30 @@ impl RecordMessage {
             patience,
             terminator: self.terminator,
         };
-        let taken = session.take_message(new.ring, options).await;
-        // The ring is the leg's to drop, which it does at its next tick.
-        let written = timeout(WRITTEN_SOON, new.written).await;
+        let mut written = new.written;
+        let mut whole = None;
+        let taken = {
+            let mut taken = pin!(session.take_message(new.ring, options));
+            tokio::select! {
+                biased;
+                taken = &mut taken => taken,
+                duration = &mut written => match duration {
+                    // The leg was faster to drop its ring.
+                    Ok(duration) => {
+                        whole = Some(duration);
+                        taken.await
+                    }
+                    // Nobody is left talking to a file that cannot be written.
+                    Err(_) => {
+                        warn!(%call_id, "a message cannot be written");
+                        return Some(Input::NotRecorded);
+                    }
+                },
+            }
+        };
         let Some(taken) = taken else {
             messages.discard(&new.file);
             return None;
-        };
-        let Ok(Ok(duration)) = written else {
-            warn!(%call_id, "a message could not be written to its end");
-            return Some(Input::NotRecorded);
         };
         if !taken.spoke {
             messages.discard(&new.file);
@@ -122,6 +137,16 @@ impl RecordMessage {
                 MessageEnd::Cut => None,
             };
         }
+        if whole.is_none() {
+            // The ring is the leg's to drop, which it does at its next tick.
+            let written = timeout(WRITTEN_SOON, written).await;
+            whole = written.ok().and_then(Result::ok);
+        }
+        let Some(duration) = whole else {
+            let file = new.file.display();
+            warn!(%call_id, %file, "a message is not written to its end in time, and is told of to nobody");
+            return Some(Input::NotRecorded);
+        };
         let kept = KeptMessage {
             file: new.file,
             duration,
