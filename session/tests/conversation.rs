@@ -12,11 +12,12 @@ use offhook_media::control::Digit;
 use offhook_session::agent::{Agent, AgentError, EchoAgent, PlayAgent, UserTurn};
 use offhook_session::agent_session::{
     AgentState, CallRequest, CallbackKind, CollectOptions, Collected, EndCause, EndReason, Outcome,
-    QueueMode, SayOptions, SessionEvent, SessionHandle, Speaker, UtteranceFailure,
+    Providers, QueueMode, SayOptions, SessionEvent, SessionHandle, Speaker, UtteranceFailure,
 };
 use offhook_session::pii::Pii;
 use offhook_session::provider::{Audio, ProviderError};
 use support::{Act, Call, RATE_HZ, Recogniser, config, grammar, providers};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout};
 
 type Step =
@@ -508,6 +509,74 @@ async fn a_flood_of_utterances_fails_by_name_and_loses_no_handle() {
         .filter(|handle| handle.outcome().as_ref() == Some(&full))
         .count();
     assert_eq!((completed, refused), (9, 191), "one speaks, eight wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_and_is_slow_misses_events_and_holds_nothing_up() {
+    let agent = agent(async |session: SessionHandle| {
+        for _ in 0..100 {
+            let said = session.say("Hello there.", SayOptions::default());
+            said.wait().await;
+        }
+        session.hangup(EndCause::AgentHungUp).await;
+    });
+    let call = Call::start(config(), agent, providers(None), &[]).await;
+    // Begins with the conversation and reads nothing of it.
+    let mut slow = call.session.subscribe();
+    let mut quick = call.session.subscribe();
+    let all = tokio::spawn(async move {
+        let mut told = 0;
+        while quick.recv().await.is_ok() {
+            told += 1;
+        }
+        told
+    });
+    let Call {
+        task,
+        call_events: _call_events,
+        requests: _requests,
+        session,
+        ..
+    } = call;
+    let report = timeout(Duration::from_secs(300), task).await;
+    assert_eq!(
+        report.expect("an end").expect("no panic").reason.cause,
+        EndCause::AgentHungUp
+    );
+    drop(session);
+    assert!(
+        all.await.expect("no panic") > 300,
+        "who is quick missed some"
+    );
+    let Err(RecvError::Lagged(missed)) = slow.recv().await else {
+        panic!("nothing was missed");
+    };
+    assert!(missed > 200, "{missed}");
+}
+
+/// Hears a grammar's phrase whenever somebody speaks; says nothing and has no voice.
+#[tokio::test(start_paused = true)]
+async fn with_a_recogniser_alone_what_is_said_is_written_down() {
+    let agent = agent(async |session: SessionHandle| {
+        session.expect(Some(grammar(&["sales", "support"]))).await;
+    });
+    let recogniser = Recogniser::answering(&[Some("sales"), Some("support")]);
+    let providers = Providers {
+        voice: None,
+        ..providers(Some(recogniser))
+    };
+    let script = [Act::Speaks(1_000, 1_600), Act::Speaks(6_000, 6_600)];
+    let call = Call::start(config(), agent, providers, &script).await;
+    sleep(Duration::from_secs(10)).await;
+    let transcript = call.session.transcript().await;
+    let lines = transcript.entries().iter();
+    let lines: Vec<_> = lines
+        .map(|line| (line.who, line.text.expose().as_str()))
+        .collect();
+    assert_eq!(
+        lines,
+        [(Speaker::Caller, "sales"), (Speaker::Caller, "support")]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,6 +191,14 @@ fn a_goodbye_is_heard_to_its_end_before_the_call_is_hung_up() {
     assert!(heard >= Duration::from_millis(1_000), "{heard:?}");
     assert_eq!(voice.heard_since(bye), Duration::ZERO);
     daemon.log_telling("call ended reason=agent_hung_up", 1);
+    let metrics = daemon.page("/metrics").expect("metrics");
+    let counted = metrics.lines().find(|line| {
+        line.starts_with("offhook_calls_ended_total{") && line.contains("cause=\"agent_hung_up\"")
+    });
+    assert!(
+        counted.is_some_and(|line| line.ends_with(" 1")),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -661,3 +661,21 @@ proptest! {
         prop_assert_eq!(mixer.mix(None, &mut [0; FRAME]), MixedFrame::Silence);
     }
 }
+
+#[test]
+fn the_sound_of_thinking_is_12_db_lower_while_speech_plays_and_comes_back() {
+    let mut mixer = mixer();
+    mixer
+        .play_loop(Bus::Thinking, Epoch(1), vec![8000; 1600].into())
+        .unwrap();
+    next_frame(&mut mixer);
+    let speech = (0..8000).map(|index| if index % 2 == 0 { 4000 } else { -4000 });
+    mixer
+        .play(Bus::Speech, chunk(2, speech.collect(), true))
+        .unwrap();
+    let during = frames(&mut mixer, 100);
+    let end: f64 = during[7200..].iter().map(|s| f64::from(*s)).sum::<f64>() / 800.0;
+    let level = 20.0 * (end / 8000.0).log10();
+    assert!((-12.1..-11.9).contains(&level), "{level:.2} dB");
+    assert_eq!(frames(&mut mixer, 100)[7999], 8000);
+}

@@ -525,3 +525,25 @@ fn a_far_end_that_sends_the_other_law_from_its_first_packet_is_heard() {
         (10, 0)
     );
 }
+
+#[test]
+fn a_flush_may_fade_for_as_long_as_400_ms() {
+    for fade_ms in [0_usize, 100, 400] {
+        let mut scene = Scene::new(config(CodecKind::L16Narrowband));
+        scene.play(1, vec![8000; 16_000], false);
+        scene.ticks(10);
+        scene.flush(1, fade_ms as u32);
+        scene.ticks(60);
+        let heard = scene.heard_by_far_end();
+        let (fade, after) = heard[800..].split_at(fade_ms * 8);
+        assert!(
+            fade.windows(2).all(|pair| pair[1] <= pair[0]),
+            "{fade_ms} ms"
+        );
+        // Half of it is left in the middle.
+        if let Some(middle) = fade.get(fade_ms * 4) {
+            assert!((3_800..=4_200).contains(middle), "{fade_ms} ms: {middle}");
+        }
+        assert!(after.iter().all(|sample| *sample == 0), "{fade_ms} ms");
+    }
+}

@@ -61,7 +61,8 @@ struct Early {
     /// What the caller had said.
     turn: String,
     asked_at: Instant,
-    steps: Vec<Step>,
+    /// What came of it, and when.
+    steps: Vec<(Instant, Step)>,
     wanted: watch::Sender<bool>,
 }
 
@@ -198,7 +199,10 @@ impl Session {
             has_spoken: false,
             open_calls: Vec::new(),
         });
-        for step in steps {
+        for (came_at, step) in steps {
+            if let Step::Text(_) = step {
+                self.meter.words_came(came_at);
+            }
             self.reply_stepped(step, now);
         }
     }
@@ -231,7 +235,7 @@ impl Session {
         if let Some(early) = &mut self.replies.early
             && early.reply == reply
         {
-            early.steps.push(step);
+            early.steps.push((now, step));
             if early.steps.len() > EARLY_STEPS_BOUND {
                 let early = self.replies.early.take();
                 self.drop_early(early);

@@ -247,12 +247,17 @@ fn a_session_sends_the_far_end_elsewhere_hears_how_it_gets_on_and_nothing_is_sen
             .any(|output| matches!(output, Output::Sip(..)))
     );
 
-    let request = TransferRequest::to("tel:+15550100");
+    let mut request = TransferRequest::to("tel:+15550100");
+    request.headers = vec![("X-Ticket".to_owned(), "47".to_owned())];
+    let headers = request.headers.clone();
     call.handle_session(CallRequest::Transfer(Box::new(request)));
     let outputs = drain(&mut call);
-    assert!(
-        matches!(&outputs[..], [Output::Sip(_, SipCommand::Refer(refer))] if refer.refer_to == "tel:+15550100"),
-        "{outputs:?}"
+    let [Output::Sip(_, SipCommand::Refer(refer))] = &outputs[..] else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(
+        (&*refer.refer_to, &refer.extra),
+        ("tel:+15550100", &headers)
     );
     call.on_referral_news(ReferralNews::Accepted);
     call.on_referral_news(ReferralNews::Failed(StatusCode::BUSY_HERE));

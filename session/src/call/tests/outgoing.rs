@@ -274,6 +274,10 @@ fn a_transfer_without_waiting_is_complete_when_it_is_accepted() {
     drain(&mut call);
     let told = news(&mut call, id, ReferralNews::AcceptedWithoutNews);
     assert_eq!(progress(&told), [TransferProgress::Completed]);
+    assert!(matches!(
+        told.last(),
+        Some(Output::Sip(_, SipCommand::Bye { .. }))
+    ));
 }
 
 #[test]

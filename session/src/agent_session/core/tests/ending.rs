@@ -1,6 +1,7 @@
 //! Hang-ups, closes, and what they leave.
 
 use super::*;
+use crate::agent_session::state::Trigger;
 use crate::agent_session::{TransferOutcome, TransferStep};
 
 #[test]
@@ -233,4 +234,16 @@ fn a_callback_that_fails_is_reported_and_the_session_goes_on() {
             .any(|event| matches!(event, SessionEvent::CallbackFailed { .. }))
     );
     assert_eq!(call.states().0, A::Idle);
+}
+
+#[test]
+fn a_transition_that_the_table_refuses_changes_nothing_and_is_told_to_nobody() {
+    let mut call = Fixture::entered(config());
+    let (states, told) = (call.states(), call.events.len());
+    let now = call.now;
+    // Nobody spoke.
+    call.session.trigger(Trigger::Interrupted, now);
+    call.pass_ms(10);
+    assert_eq!(call.session.refused_transitions, 1);
+    assert_eq!((call.states(), call.events.len()), (states, told));
 }

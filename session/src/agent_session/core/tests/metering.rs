@@ -1,7 +1,9 @@
 use super::super::super::turn_metrics::{CallMetrics, TurnLatencies, TurnMetrics, TurnMoment};
 use super::*;
 use crate::agent_session::making::Step;
+use crate::agent_session::reply::ReplyPolicy;
 use crate::provider::ModelUsage;
+use std::sync::Arc;
 
 fn turns(fixture: &Fixture) -> Vec<TurnMetrics> {
     let turns = fixture.events.iter().filter_map(|event| match event {
@@ -179,4 +181,40 @@ async fn a_call_that_ends_in_a_turn_closes_it_and_the_sums_are_of_all_turns() {
             e2e_max_ms: 1_090,
         }
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_is_measured_by_itself_and_is_no_sum_where_work_is_done_side_by_side() {
+    let mut config = config();
+    config.replies = Arc::new(ReplyPolicy {
+        preemptive_generation: true,
+        ..ReplyPolicy::default()
+    });
+    let mut fixture = Fixture::answering(config);
+    fixture.caller_says(600);
+    fixture.pass_ms(150);
+    fixture.recognised(phrase("when do you open"));
+    // The model is asked with the words, and is done before the turn is over.
+    fixture.pass_ms(300);
+    fixture.made_all("At nine.");
+    fixture.pass_ms(250);
+    fixture.returned(CallbackKind::UserTurn);
+    fixture.pass_ms(80);
+    fixture.hears_out(500);
+    let turn = &turns(&fixture)[0].latencies;
+    let whole = turn.e2e_ms.expect("it was answered");
+    let parts = [
+        turn.stt_ms,
+        turn.eou_wait_ms,
+        turn.llm_ttft_ms,
+        turn.tts_ttfb_ms,
+        turn.edge_out_ms,
+    ];
+    let sum: u64 = parts.into_iter().flatten().map(u64::from).sum();
+    assert_eq!(
+        (u64::from(whole), turn.llm_ttft_ms),
+        (780, Some(300)),
+        "{turn:?}"
+    );
+    assert_eq!(sum, u64::from(whole) + 300, "{turn:?}");
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::super::fixture::{Like, WITH_MODEL};
+use super::sounds::sound;
 use super::*;
 use crate::agent_session::making::Step;
 use crate::agent_session::reply::{NewReply, ReplyPolicy};
@@ -580,4 +581,23 @@ async fn new_instructions_throw_an_early_answer_away() {
     fixture.pass_ms(700);
     fixture.returned(CallbackKind::UserTurn);
     assert_eq!(fixture.generating[0].instructions, "In rhyme.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sound_of_thinking_goes_on_from_one_tool_to_the_next() {
+    let mut config = config();
+    config.sounds.thinking = Some(sound(-20.0));
+    let mut fixture = Fixture::answering(config);
+    fixture.turn("when do you open");
+    fixture.made(Step::ToolsCalled(vec![call("look_up")]));
+    fixture.pass_ms(2_000);
+    fixture.made(tool_done("ask again"));
+    fixture.pass_ms(500);
+    fixture.made(Step::ToolsCalled(vec![call("look_up")]));
+    fixture.pass_ms(2_000);
+    assert_eq!(fixture.begins_and_ends(Bus::Thinking), "+");
+    fixture.made(tool_done("at nine"));
+    fixture.made_all("At nine.");
+    fixture.hears_out(500);
+    assert_eq!(fixture.begins_and_ends(Bus::Thinking), "+-");
 }

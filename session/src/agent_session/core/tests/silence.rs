@@ -98,3 +98,25 @@ fn it_stands_still_on_hold_and_begins_anew_afterwards() {
     call.pass_ms(1);
     assert_eq!(wakes(&call), 1);
 }
+
+#[test]
+fn it_fires_as_often_as_is_configured() {
+    for times in [0, 1, 4] {
+        let mut config = config();
+        config.wake_up = Some(Duration::from_secs(8));
+        config.wake_up_repeat = times;
+        let mut call = Fixture::entered(config);
+        for _ in 0..times {
+            call.pass_ms(8_000);
+            call.returned(CallbackKind::WakeUp);
+        }
+        assert_eq!(wakes(&call), times as usize);
+        call.pass_ms(8_000);
+        assert_eq!(
+            call.callbacks.last(),
+            Some(&CallbackKind::SilenceEnd),
+            "{times}"
+        );
+        assert_eq!(wakes(&call), times as usize);
+    }
+}

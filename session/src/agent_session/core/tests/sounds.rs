@@ -58,7 +58,7 @@ impl Fixture {
         steps.collect()
     }
 
-    fn begins_and_ends(&self, bus: Bus) -> String {
+    pub(super) fn begins_and_ends(&self, bus: Bus) -> String {
         self.bus(bus).into_iter().map(|(what, _)| what).collect()
     }
 
