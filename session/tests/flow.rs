@@ -50,6 +50,7 @@ async fn end(call: &mut Call) -> EndCause {
         | CallRequest::PassOn(_)
         | CallRequest::AnsweredBy(_)
         | CallRequest::MessageLeft(_)
+        | CallRequest::HandedOver(_)
         | CallRequest::Transfer(_)
         | CallRequest::SecondLeg(_) => {
             panic!("no flow presses keys")

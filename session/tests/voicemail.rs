@@ -81,6 +81,7 @@ async fn reason_asked(call: &mut Call) -> EndCause {
             CallRequest::HangUp { reason } => return reason.cause,
             CallRequest::AnsweredBy(_)
             | CallRequest::MessageLeft(_)
+            | CallRequest::HandedOver(_)
             | CallRequest::Press { .. }
             | CallRequest::PassOn(_)
             | CallRequest::SecondLeg(_)

@@ -299,6 +299,11 @@ fn a_caller_is_handed_over_from_one_flow_to_another_and_from_there_to_the_echo()
     night.says("step=\"hello\"");
     voice.press("1");
     night.says("another agent takes over to=\"echo\"");
+    let shown = wait_until("the agent of the call", PROMPTLY, || {
+        let calls = night.daemon.live_calls().ok()?;
+        (calls[0]["agent"] == "echo").then_some(())
+    });
+    assert!(shown.is_ok(), "{shown:?}");
     // What is said comes back.
     let began = Instant::now();
     voice.say_samples(&spoken());

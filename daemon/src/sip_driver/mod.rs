@@ -460,6 +460,10 @@ impl Signalling {
                 let left = |call: &mut crate::control::LiveCall| call.add_message(message);
                 return self.directory.update(call.as_str(), left);
             }
+            SessionNotice::Request(CallRequest::HandedOver(agent)) => {
+                let taken = |call: &mut crate::control::LiveCall| call.agent = agent.name;
+                return self.directory.update(call.as_str(), taken);
+            }
             SessionNotice::Request(_) | SessionNotice::Closed(_) => notice,
         };
         self.on_call(call, |live| match notice {

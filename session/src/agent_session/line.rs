@@ -78,6 +78,8 @@ pub enum CallRequest {
     AnsweredBy(Box<VoicemailVerdict>),
     /// Know of a message that the caller left: for what is shown of the call.
     MessageLeft(Box<LeftMessage>),
+    /// Know of the agent that has the far end now: for what is shown of the call.
+    HandedOver(Box<NewAgent>),
     /// Press a key towards the far end, in whichever way it takes keys.
     Press {
         /// Which.
@@ -90,6 +92,13 @@ pub enum CallRequest {
         /// Why; also what the call's record says.
         reason: EndReason,
     },
+}
+
+/// An agent that a call was handed over to. Boxed in its request, since a channel keeps places for many of those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAgent {
+    /// What it is called.
+    pub name: Arc<str>,
 }
 
 /// The session's end of everything that crosses to its leg and its call.

@@ -55,7 +55,7 @@ pub use event::{CallbackKind, EndCause, EndReason, SessionEvent};
 pub use handle::SessionHandle;
 pub use identity::{Diverted, IdentityFacts, IdentitySource};
 pub use interruption::{InterruptionMode, InterruptionPolicy};
-pub use line::{CallEvent, CallRequest, LegCommands, LegQueueFull, Line};
+pub use line::{CallEvent, CallRequest, LegCommands, LegQueueFull, Line, NewAgent};
 pub use preparation::{Preparation, Preparing, Unprepared};
 pub use pressing::{DigitsSent, KeySequence, NoKeySequence, SendDtmfOptions};
 pub use prompt_cache::PromptCache;

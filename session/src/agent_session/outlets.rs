@@ -199,7 +199,8 @@ impl Outlets {
             CallRequest::Press { .. }
             | CallRequest::PassOn(_)
             | CallRequest::AnsweredBy(_)
-            | CallRequest::MessageLeft(_) => true,
+            | CallRequest::MessageLeft(_)
+            | CallRequest::HandedOver(_) => true,
             CallRequest::HangUp { .. } | CallRequest::Transfer(_) | CallRequest::SecondLeg(_) => {
                 false
             }

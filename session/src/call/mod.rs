@@ -547,7 +547,8 @@ impl Call {
             CallRequest::PassOn(_)
             | CallRequest::AnsweredBy(_)
             | CallRequest::SecondLeg(_)
-            | CallRequest::MessageLeft(_) => {}
+            | CallRequest::MessageLeft(_)
+            | CallRequest::HandedOver(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::event::{CallbackKind, EndCause, SessionEvent};
+use super::super::line::{CallRequest, NewAgent};
 use super::super::output::{Callback, Output};
 use super::{Phase, Session, Timer};
 use crate::chat::ChatItem;
@@ -98,6 +99,11 @@ impl Session {
             .push(ChatItem::HandOff { to: name.clone() });
         self.out.push(Output::ChangeAgent(agent));
         tracing::info!(to = name, "another agent takes over");
+        let new_agent = NewAgent {
+            name: name.as_str().into(),
+        };
+        let known = CallRequest::HandedOver(Box::new(new_agent));
+        self.out.push(Output::Call(known));
         let at = self.at(now);
         self.event(SessionEvent::HandedOff { to: name, at });
         self.expect(None);

@@ -12,7 +12,8 @@ fn passed_on(call: &Fixture) -> String {
         | CallRequest::Transfer(_)
         | CallRequest::AnsweredBy(_)
         | CallRequest::SecondLeg(_)
-        | CallRequest::MessageLeft(_) => None,
+        | CallRequest::MessageLeft(_)
+        | CallRequest::HandedOver(_) => None,
     });
     keys.collect()
 }

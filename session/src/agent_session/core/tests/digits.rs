@@ -317,7 +317,8 @@ fn pressed(call: &mut Fixture) -> String {
         | CallRequest::Transfer(_)
         | CallRequest::AnsweredBy(_)
         | CallRequest::SecondLeg(_)
-        | CallRequest::MessageLeft(_) => None,
+        | CallRequest::MessageLeft(_)
+        | CallRequest::HandedOver(_) => None,
     });
     keys.collect()
 }

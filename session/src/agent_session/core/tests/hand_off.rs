@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::super::fixture::Like;
 use super::*;
+use crate::agent_session::line::NewAgent;
 use crate::agent_session::making::Step;
 use crate::chat::ChatItem;
 use crate::tool::{HandOff, Inherited};
@@ -79,6 +80,19 @@ async fn what_the_old_agent_was_saying_is_heard_before_the_new_one_enters() {
     assert_eq!(fixture.agents_changed, 0);
     fixture.drained(epoch);
     assert_eq!(fixture.agents_changed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_call_is_told_who_has_the_far_end() {
+    let mut fixture = Fixture::answering(config());
+    fixture.command(hand_off(Inherited::Whole));
+    assert!(fixture.requests.is_empty());
+    fixture.returned(CallbackKind::Exit);
+    let new_agent = NewAgent {
+        name: "billing".into(),
+    };
+    let known = CallRequest::HandedOver(Box::new(new_agent));
+    assert_eq!(fixture.requests, [known]);
 }
 
 #[tokio::test(start_paused = true)]
