@@ -12,6 +12,7 @@ use offhook_session::agent_session::{
     Words,
 };
 use offhook_session::call::{TransferPlan, is_transfer_target};
+use offhook_session::pii::Pii;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -124,7 +125,7 @@ impl TransferBody {
         TransferRequest {
             wait: self.wait,
             timeout,
-            referred_by: self.referred_by,
+            referred_by: self.referred_by.map(Pii::new),
             headers,
             bridge_if_refused: self.if_refused.is_some(),
             apology: match self.apology {
@@ -238,9 +239,9 @@ async fn refer(
     headers: Vec<(String, String)>,
 ) -> Result<Option<TransferOutcome>, Response> {
     let mut plan = TransferPlan {
-        target: String::new(),
+        target: Pii::new(String::new()),
         timeout: body.timeout(),
-        referred_by: body.referred_by,
+        referred_by: body.referred_by.map(Pii::new),
         wait: body.wait,
         headers,
     };
@@ -248,7 +249,7 @@ async fn refer(
     let command = match target {
         Err(other) => CallControl::TransferInto(other, plan, watcher),
         Ok(target) => {
-            plan.target = target;
+            plan.target = Pii::new(target);
             CallControl::Transfer(plan, watcher)
         }
     };

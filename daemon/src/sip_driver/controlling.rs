@@ -1,6 +1,7 @@
 //! What operators want done with live calls.
 
 use offhook_session::agent_session::{CallId, EndCause};
+use offhook_session::pii::Pii;
 
 use super::Signalling;
 use super::command::{CallControl, NotControlled};
@@ -40,7 +41,7 @@ impl Signalling {
             CallControl::Bridge(other, agent) => self.join(id, &other, agent)?,
             CallControl::Part => done = self.part(id),
             CallControl::TransferInto(other, mut plan, watcher) => {
-                plan.target = self.place_in(id, &other)?;
+                plan.target = Pii::new(self.place_in(id, &other)?);
                 self.on_call(id, |live| done = live.transfer(plan, watcher));
             }
             CallControl::Consult(request, reply) => {

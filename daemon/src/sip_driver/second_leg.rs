@@ -62,7 +62,10 @@ impl Signalling {
         let agent = Arc::new(SecondLegAgent::new(&request));
         let mut headers = request.headers;
         if let Some(referred_by) = request.referred_by {
-            headers.push(("Referred-By".to_owned(), format!("<{referred_by}>")));
+            headers.push((
+                "Referred-By".to_owned(),
+                format!("<{}>", referred_by.expose()),
+            ));
         }
         let new = NewCall {
             to: request.target,

@@ -156,7 +156,7 @@ pub struct TransferRequest {
     /// How long a second leg may ring, and how long the outcome of a REFER may take (default 60 s).
     pub timeout: Duration,
     /// Who asks, for `Referred-By`: an address without brackets.
-    pub referred_by: Option<String>,
+    pub referred_by: Option<Pii<String>>,
     /// Further header fields of the request that goes to the target: the REFER of a blind transfer, else the INVITE.
     pub headers: Vec<(String, String)>,
     /// The second leg, where there is one.

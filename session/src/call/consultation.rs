@@ -21,6 +21,7 @@ use super::{Call, Output};
 use crate::agent_session::{
     EndCause, EndReason, SecondLegAnswer, TransferOutcome, TransferRequest, TransferStep,
 };
+use crate::pii::Pii;
 
 /// A transfer with a second leg.
 #[derive(Debug)]
@@ -158,7 +159,7 @@ impl Call {
         };
         *stage = Stage::Sending { is_up: true };
         let plan = TransferPlan {
-            target,
+            target: Pii::new(target),
             referred_by: request.referred_by.clone(),
             wait: true,
             timeout: request.timeout,

@@ -9,14 +9,15 @@ use super::{Call, Output, SipCommand};
 use crate::agent_session::{
     CallEvent, EndCause, EndReason, TransferMode, TransferOutcome, TransferRequest, TransferStep,
 };
+use crate::pii::Pii;
 
 /// A blind transfer to be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferPlan {
     /// Whom the far end is to call, as given: `sip:` or `tel:`.
-    pub target: String,
+    pub target: Pii<String>,
     /// Who asks, for `Referred-By`.
-    pub referred_by: Option<String>,
+    pub referred_by: Option<Pii<String>>,
     /// Whether to wait for the outcome. Without, the call ends with the 202.
     pub wait: bool,
     /// How long the outcome may take.
@@ -124,7 +125,7 @@ impl Call {
             TransferMode::Blind => {
                 let if_refused = request.bridge_if_refused.then(|| Box::new(request.clone()));
                 let plan = TransferPlan {
-                    target: request.target.into_inner(),
+                    target: request.target,
                     referred_by: request.referred_by,
                     wait: request.wait,
                     timeout: request.timeout,
@@ -200,8 +201,8 @@ impl Call {
             if_refused,
         });
         let refer = OutgoingRefer {
-            refer_to: plan.target,
-            referred_by: plan.referred_by,
+            refer_to: plan.target.into_inner(),
+            referred_by: plan.referred_by.map(Pii::into_inner),
             wants_news: plan.wait,
             timeout: plan.timeout,
             extra: plan.headers,

@@ -200,7 +200,7 @@ fn end(call: &mut Call, cause: DialogEnd) {
 
 fn transferring(call: &mut Call) {
     call.transfer(TransferPlan {
-        target: "tel:+15550100".to_owned(),
+        target: "tel:+15550100".to_owned().into(),
         referred_by: None,
         wait: true,
         timeout: std::time::Duration::from_secs(60),

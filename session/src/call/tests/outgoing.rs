@@ -88,7 +88,7 @@ fn referral() -> offhook_sip::endpoint::ReferralId {
 
 fn plan(wait: bool) -> TransferPlan {
     TransferPlan {
-        target: "sip:desk@192.0.2.9".to_owned(),
+        target: "sip:desk@192.0.2.9".to_owned().into(),
         referred_by: None,
         wait,
         timeout: Duration::from_secs(60),

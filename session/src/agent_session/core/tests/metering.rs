@@ -210,11 +210,7 @@ async fn the_whole_is_measured_by_itself_and_is_no_sum_where_work_is_done_side_b
         turn.tts_ttfb_ms,
         turn.edge_out_ms,
     ];
-    let sum: u64 = parts.into_iter().flatten().map(u64::from).sum();
-    assert_eq!(
-        (u64::from(whole), turn.llm_ttft_ms),
-        (780, Some(300)),
-        "{turn:?}"
-    );
-    assert_eq!(sum, u64::from(whole) + 300, "{turn:?}");
+    let sum: u64 = parts.into_iter().flatten().sum();
+    assert_eq!((whole, turn.llm_ttft_ms), (780, Some(300)), "{turn:?}");
+    assert_eq!(sum, whole + 300, "{turn:?}");
 }
