@@ -82,6 +82,15 @@ fn transfer(daemon: &Daemon, id: &str, body: &Value) -> (u16, Value) {
     daemon.ask("POST", &path, body).expect("an answer")
 }
 
+/// Somebody whom the echo has, and the id of their call.
+#[track_caller]
+fn caller_of(daemon: &Daemon, name: &str) -> (Phone, String) {
+    let mut caller = Phone::new(daemon.sip(), "echo", name).expect("a phone");
+    caller.call().expect("an answer");
+    let id = id(&inbound(daemon));
+    (caller, id)
+}
+
 /// How much of the last second is audible, in milliseconds.
 fn audible_lately(phone: &Baresip) -> Option<usize> {
     let heard = phone.heard()?;
@@ -157,9 +166,7 @@ fn a_caller_whose_third_party_is_busy_or_does_not_answer_is_the_agents_again() {
         let third = third_of_calls(story, 3);
         let daemon = daemon(third.sip());
         for mode in ["attended", "bridge", "warm"] {
-            let mut caller = Phone::new(daemon.sip(), "echo", mode).expect("a phone");
-            caller.call().expect("an answer");
-            let id = id(&inbound(&daemon));
+            let (mut caller, id) = caller_of(&daemon, mode);
             let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": mode, "timeout_s": 1 });
             assert_eq!(transfer(&daemon, &id, &body), (200, outcome.clone()));
             let calls = daemon.live_calls().expect("a list");
@@ -182,9 +189,8 @@ fn a_bridge_with_sipp_ends_with_its_bye_and_with_the_callers() {
     let daemon = daemon(third_party.sip());
     let body =
         json!({ "target": "sip:far-end@127.0.0.1", "mode": "bridge", "meanwhile": "ringing" });
-    let mut caller = Phone::new(daemon.sip(), "echo", "one").expect("a phone");
-    caller.call().expect("an answer");
-    let answer = transfer(&daemon, &id(&inbound(&daemon)), &body);
+    let (caller, id) = caller_of(&daemon, "one");
+    let answer = transfer(&daemon, &id, &body);
     assert_eq!(answer, (200, json!({ "outcome": "bridged" })));
     caller.answer_bye(PROMPTLY).expect("its end as well");
     third_party.finish().expect("its end").assert_all(1);
@@ -193,9 +199,8 @@ fn a_bridge_with_sipp_ends_with_its_bye_and_with_the_callers() {
 
     let third_party = third("answers");
     let daemon = self::daemon(third_party.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "two").expect("a phone");
-    caller.call().expect("an answer");
-    let answer = transfer(&daemon, &id(&inbound(&daemon)), &body);
+    let (mut caller, id) = caller_of(&daemon, "two");
+    let answer = transfer(&daemon, &id, &body);
     assert_eq!(answer, (200, json!({ "outcome": "bridged" })));
     caller.hang_up().expect("an end");
     third_party.finish().expect("its end as well").assert_all(1);
@@ -207,9 +212,7 @@ fn a_bridge_with_sipp_ends_with_its_bye_and_with_the_callers() {
 fn a_caller_who_hangs_up_while_somebody_is_called_for_them_is_called_for_no_more() {
     let third_party = third("rings_in_vain");
     let daemon = daemon(third_party.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "gone").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (mut caller, id) = caller_of(&daemon, "gone");
     let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "bridge" });
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| transfer(&daemon, &id, &body));
@@ -260,9 +263,7 @@ fn replaces(refer: &str) -> String {
 fn a_caller_is_sent_into_the_call_to_a_softphone_that_was_told_of_them() {
     let mut third = answering(Codec::Pcmu, false);
     let daemon = daemon(third.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "attended").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (caller, id) = caller_of(&daemon, "attended");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
             let body = json!({
@@ -311,9 +312,7 @@ fn a_caller_is_sent_into_the_call_to_a_softphone_that_was_told_of_them() {
 fn a_third_party_that_knows_replaces_hangs_up_on_us_by_itself_and_talks_to_the_caller() {
     let third_party = Daemon::start(&DaemonSetup::default()).expect("a third party");
     let daemon = daemon(third_party.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "rfc-5589").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (caller, id) = caller_of(&daemon, "rfc-5589");
     let body = json!({ "target": "sip:echo@127.0.0.1", "mode": "attended" });
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| transfer(&daemon, &id, &body));
@@ -349,9 +348,7 @@ fn a_third_party_that_knows_replaces_hangs_up_on_us_by_itself_and_talks_to_the_c
 fn a_third_party_that_hangs_up_on_us_since_somebody_took_our_place_is_no_failure() {
     let third_party = third("hangs_up");
     let daemon = daemon(third_party.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "replaced").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (caller, id) = caller_of(&daemon, "replaced");
     let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "attended" });
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| transfer(&daemon, &id, &body));
@@ -384,9 +381,7 @@ fn a_caller_that_refuses_to_be_sent_elsewhere_is_joined_where_that_was_asked_for
     for (mode, if_refused) in [("blind", true), ("attended", true), ("attended", false)] {
         let third_party = third("answers");
         let daemon = daemon(third_party.sip());
-        let mut caller = Phone::new(daemon.sip(), "echo", mode).expect("a phone");
-        caller.call().expect("an answer");
-        let id = id(&inbound(&daemon));
+        let (mut caller, id) = caller_of(&daemon, mode);
         std::thread::scope(|scope| {
             let body = json!({
                 "target": "sip:far-end@127.0.0.1",
@@ -520,9 +515,7 @@ fn a_second_leg_is_called_within_the_limits_of_every_call_out() {
     let mut setup = setup(third_party.sip());
     setup.trunk_keys += "allowed_prefixes = [\"+49\"]\n";
     let daemon = Daemon::start(&setup).expect("a daemon");
-    let mut caller = Phone::new(daemon.sip(), "echo", "limits").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (mut caller, id) = caller_of(&daemon, "limits");
     let to = |target: &str| transfer(&daemon, &id, &json!({ "target": target, "mode": "bridge" }));
     for target in ["tel:+15550100", "sip:+15550100@example.net"] {
         assert_eq!(to(target), (200, json!({ "outcome": "not_admitted" })));
@@ -540,9 +533,7 @@ fn nobody_is_called_for_a_transfer_that_could_not_come_together() {
     let mut setup = setup(far_end.address());
     setup.trunk_keys += "replaces = false\n";
     let daemon = Daemon::start(&setup).expect("a daemon");
-    let mut caller = Phone::new(daemon.sip(), "echo", "in-vain").expect("a phone");
-    caller.call().expect("an answer");
-    let id = id(&inbound(&daemon));
+    let (mut caller, id) = caller_of(&daemon, "in-vain");
     let to = |mode: &str| {
         let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": mode });
         transfer(&daemon, &id, &body).0
@@ -572,9 +563,7 @@ fn nobody_is_called_for_a_transfer_that_could_not_come_together() {
 fn who_waits_for_somebody_who_is_called_is_neither_held_nor_joined_to_others() {
     let third_party = third("rings_in_vain");
     let daemon = daemon(third_party.sip());
-    let mut caller = Phone::new(daemon.sip(), "echo", "waits").expect("a phone");
-    caller.call().expect("an answer");
-    let first = id(&inbound(&daemon));
+    let (mut caller, first) = caller_of(&daemon, "waits");
     let mut other = Phone::new(daemon.sip(), "echo", "another").expect("a phone");
     other.call().expect("an answer");
     let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "warm", "timeout_s": 4 });
