@@ -14,6 +14,7 @@ use super::asking::ask;
 use super::conversation::{Action, Conversation, Input};
 use super::means::FlowMeans;
 use super::prompting::{give_up, watch};
+use super::taking::take;
 use super::voicemail::Answer;
 use super::{DigitString, Flow, FlowValues, Prompt};
 use crate::agent::{Agent, AgentError, AudioByRate, UserTurn, Warming};
@@ -146,7 +147,7 @@ impl FlowAgent {
                 }
                 let messages = self.means.messages.as_deref();
                 session.set_wake_up(None).await;
-                next = message.take(messages, patience, session).await;
+                next = take(&message, messages, patience, session).await;
                 session.set_wake_up(Some(self.flow.silence_after)).await;
             }
             if let Some(request) = request {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::mistake::FlowMistake;
+use super::names::key;
 use super::voicemail::Answerers;
 use super::{Flow, Next, Step, StepName, names};
 
@@ -48,10 +49,6 @@ pub(super) fn unknown_words(flow: &Flow, knows: impl Fn(&str) -> bool) -> Vec<Fl
     }
     mistakes.dedup();
     mistakes
-}
-
-pub(super) fn key(name: &StepName) -> String {
-    format!("step.{name}")
 }
 
 fn unknown_steps(flow: &Flow, mistakes: &mut Vec<FlowMistake>) {
@@ -131,13 +128,6 @@ fn pointless_exits(name: &StepName, step: &Step, mistakes: &mut Vec<FlowMistake>
             "is never used: the step does not wait for the caller",
         ));
     }
-}
-
-/// The names in braces.
-pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
 }
 
 /// Steps that follow each other in a circle without ever waiting for the caller.

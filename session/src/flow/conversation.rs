@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use offhook_media::control::Digit;
 
-use super::record::{KeptMessage, RecordMessage};
+use super::record::RecordMessage;
 use super::sending::Sending;
-use super::values::{FlowValue, FlowValues};
+use super::values::{FlowValue, FlowValues, KeptMessage};
 use super::webhook::Webhook;
 use super::{Branch, DigitString, Flow, Next, Prompt, Step, StepName};
 use crate::agent_session::CallFacts;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{key, placeholders};
 use super::mistake::FlowMistake;
+use super::values::is_name;
 use super::webhook::{CALL_ID, Webhook};
-use super::{Flow, Next, Prompt};
+use super::{Flow, Next, Prompt, StepName};
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,10 +156,14 @@ fn asked(
     }
 }
 
-/// Whether a text is fit to stand in braces.
-pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|symbol| symbol.is_ascii_lowercase() || symbol == '_')
+/// Where a step stands in its file.
+pub(super) fn key(name: &StepName) -> String {
+    format!("step.{name}")
+}
+
+/// The names in braces.
+pub(super) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::Prompt;
+use super::reading::read_prompt;
 use super::table::Reader;
-use super::{Prompt, parse};
 use crate::agent_session::{
     Meanwhile, SecondLegPlan, TransferMode, TransferRequest, WarmEnd, Words,
 };
@@ -114,9 +115,9 @@ pub(super) fn read_sending(step: &mut Reader<'_>, target: String) -> Sending {
     let has_second_leg = mode != TransferMode::Blind || if_refused.is_some();
     let meanwhile = one_of(step, "meanwhile", &["music", "ringing"]);
     let timeout_s = step.number("timeout_s", 1, 600).unwrap_or(60);
-    let announce = parse::read_prompt(step, "announce");
-    let ask = parse::read_prompt(step, "ask");
-    let apology = parse::read_prompt(step, "apology");
+    let announce = read_prompt(step, "announce");
+    let ask = read_prompt(step, "ask");
+    let apology = read_prompt(step, "apology");
     if !has_second_leg {
         let given = [
             ("announce", announce.is_some()),

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::record::KeptMessage;
+use crate::agent_session::MessageEnd;
 
 /// Values by their names.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -16,6 +18,28 @@ pub struct FlowValues {
 
 /// How often one caller may be handed over: agents that send each other their callers come to an end.
 const MOST_HAND_OVERS: u32 = 16;
+
+/// Whether a text is fit to stand in braces.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|symbol| symbol.is_ascii_lowercase() || symbol == '_')
+}
+
+/// A message that was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptMessage {
+    pub(super) file: PathBuf,
+    pub(super) duration: Duration,
+    pub(super) end: MessageEnd,
+}
+
+impl KeptMessage {
+    pub(super) fn duration_ms(&self) -> u64 {
+        u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX)
+    }
+}
 
 /// One value.
 #[derive(Clone, PartialEq, Eq)]

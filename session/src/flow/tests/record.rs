@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::agent_session::MessageEnd;
-use crate::flow::record::KeptMessage;
+use crate::flow::values::KeptMessage;
 
 const NIGHT: &str = r##"
 start = "ask"
