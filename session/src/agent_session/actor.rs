@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::CALL_SPANS;
-use super::config::{Providers, SessionConfig};
+use super::config::SessionConfig;
 use super::core::{Means, Session};
 use super::event::EndReason;
 use super::handle::{SessionHandle, Shared};
@@ -23,6 +23,7 @@ use super::making::Progress;
 use super::message::Command;
 use super::outlets::{Outlets, TaskEnd};
 use super::preparation::{Preparation, Preparing};
+use super::providers::Providers;
 use super::transcript::Transcript;
 use super::turn_metrics::CallMetrics;
 use super::utterance::UtteranceId;

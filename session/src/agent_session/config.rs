@@ -1,89 +1,15 @@
 //! What a session is told about its call and how it shall behave.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::identity::IdentityFacts;
+use super::facts::CallFacts;
 use super::interruption::InterruptionPolicy;
+use super::preparation::Preparation;
+use super::recording::RecordPlan;
 use super::reply::ReplyPolicy;
 use super::sounds::SessionSounds;
 use super::voicemail::VoicemailSettings;
-use crate::pii::Pii;
-use crate::provider::{LanguageModel, SpeechToText, TextToSpeech, TurnDetector};
-
-use super::preparation::Preparation;
-use super::prompt_cache::PromptCache;
-use super::recording::RecordPlan;
-
-/// Names a call in logs, records and the control API.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(Arc<str>);
-
-impl CallId {
-    /// Wraps an identifier made elsewhere.
-    #[must_use]
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
-        Self(id.into())
-    }
-
-    /// The identifier as written in logs.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Who called whom, from our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The far end called us.
-    Inbound,
-    /// We called the far end.
-    Outbound,
-}
-
-impl Direction {
-    /// As written in logs, records and the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        }
-    }
-}
-
-/// What is known of a call from its beginning; it does not change while the call lasts.
-#[derive(Clone, Debug)]
-pub struct CallFacts {
-    /// The call's name in logs and records.
-    pub call_id: CallId,
-    /// Who called whom.
-    pub direction: Direction,
-    /// The calling party as signalled.
-    pub from: Pii<String>,
-    /// The called party as signalled.
-    pub to: Pii<String>,
-    /// The trunk the call came or goes by, if one is configured for it.
-    pub trunk: Option<Arc<str>>,
-    /// Who calls, by everything that the call's headers say.
-    pub identity: IdentityFacts,
-    /// The far end's own headers (`X-…`), at most 32 and 4 KiB.
-    pub headers: Vec<(String, Pii<String>)>,
-}
 
 /// How one session behaves. Cheap to clone; the defaults are those of the product.
 #[derive(Clone, Debug)]
@@ -155,37 +81,5 @@ impl SessionConfig {
             voicemail: None,
             preparation: None,
         }
-    }
-}
-
-/// The providers a session may use; shared between calls.
-#[derive(Clone, Default)]
-pub struct Providers {
-    /// The voice. Without one `say` fails with [`super::UtteranceFailure::NoVoice`].
-    pub voice: Option<Arc<dyn TextToSpeech>>,
-    /// The recogniser. Without one the caller is heard by digits only.
-    pub recogniser: Option<Arc<dyn SpeechToText>>,
-    /// The language model. Without one replies fail with [`super::UtteranceFailure::NoModel`].
-    pub model: Option<Arc<dyn LanguageModel>>,
-    /// What tells by the words whether a caller is done. Without one the pause is by rules of our own.
-    pub turn_detector: Option<Arc<dyn TurnDetector>>,
-    /// Prompts already synthesised.
-    pub prompts: Arc<PromptCache>,
-}
-
-impl fmt::Debug for Providers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Providers")
-            .field(
-                "voice",
-                &self.voice.as_ref().map(|voice| voice.voice().to_owned()),
-            )
-            .field("recogniser", &self.recogniser.is_some())
-            .field(
-                "model",
-                &self.model.as_ref().map(|model| model.model().to_owned()),
-            )
-            .field("turn_detector", &self.turn_detector.is_some())
-            .finish_non_exhaustive()
     }
 }

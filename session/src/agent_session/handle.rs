@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::config::CallFacts;
 use super::digits::{CollectOptions, Collected};
 use super::event::{EndReason, SessionEvent};
+use super::facts::CallFacts;
 use super::message::{Command, NewMessageTaking};
 use super::pressing::{DigitsSent, KeySequence, NewSequence, SendDtmfOptions};
 use super::reply::{NewReply, ReplyOptions};

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use super::config::{Providers, SessionConfig};
+use super::config::SessionConfig;
 use super::core::Session;
 use super::event::{CallbackKind, SessionEvent};
 use super::generation::Generation;
@@ -21,6 +21,7 @@ use super::line::{CallRequest, LegCommands, LegQueueFull};
 use super::making::{Progress, Request};
 use super::output::{Callback, Output, Preparation};
 use super::preparation::{Preparation as AgentPreparation, Preparing};
+use super::providers::Providers;
 use super::resample::to_rate;
 use super::utterance::UtteranceId;
 use super::voicemail::VoicemailAction;

@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::config::{CallFacts, Providers};
+use super::facts::CallFacts;
+use super::providers::Providers;
 use crate::agent::Agent;
 use crate::provider::ProviderError;
 

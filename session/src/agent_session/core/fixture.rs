@@ -8,8 +8,9 @@ use offhook_media::control::{Bus, Digit, Epoch, LegCommand, LegEvent, Listener, 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::config::{CallFacts, CallId, Direction, SessionConfig};
+use super::super::config::SessionConfig;
 use super::super::event::{CallbackKind, EndCause, SessionEvent};
+use super::super::facts::{CallFacts, CallId, Direction};
 use super::super::identity::IdentityFacts;
 use super::super::line::{CallEvent, CallRequest};
 use super::super::making::{Progress, Request, Step};

@@ -16,8 +16,8 @@ use std::time::Duration;
 use offhook_media::control::LegCommand;
 use tokio::time::Instant;
 
-use super::super::config::Direction;
 use super::super::event::{CallbackKind, EndCause, EndReason, SessionEvent};
+use super::super::facts::Direction;
 use super::super::line::CallRequest;
 use super::super::output::{Callback, Output};
 use super::super::recording::RecordPlan;

@@ -40,9 +40,10 @@ use offhook_media::control::{Bus, CallTone, LegEvent};
 use tokio::time::Instant;
 
 use self::key_presses::{KeyPresses, Path};
-use super::config::{Direction, SessionConfig};
+use super::config::SessionConfig;
 use super::digits::Collector;
 use super::event::{CallbackKind, EndReason, SessionEvent};
+use super::facts::Direction;
 use super::hearing::Hearing;
 use super::line::CallEvent;
 use super::output::{Callback, Outbox, Output};

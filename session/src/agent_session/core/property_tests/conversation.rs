@@ -6,13 +6,13 @@ use std::time::Duration;
 use offhook_media::control::{Bus, Digit, Epoch, LegCommand, LegEvent};
 use tokio::sync::oneshot;
 
-use crate::agent_session::config::Direction;
 use crate::agent_session::core::fixture::{
     Fixture, Like, MEANS, RATE_HZ, config, consent, phrase, samples,
 };
 use crate::agent_session::core::{Means, tests};
 use crate::agent_session::digits::{CollectOptions, Collected};
 use crate::agent_session::event::{CallbackKind, EndCause};
+use crate::agent_session::facts::Direction;
 use crate::agent_session::line::CallEvent;
 use crate::agent_session::making::Step;
 use crate::agent_session::message::{Command, NewMessageTaking};

@@ -28,9 +28,10 @@ use offhook_media::control::{
 };
 use tokio::sync::oneshot;
 
-use super::super::config::{Direction, SessionConfig};
+use super::super::config::SessionConfig;
 use super::super::digits::{CollectOptions, Collected};
 use super::super::event::{CallbackKind, EndCause, EndReason, SessionEvent};
+use super::super::facts::Direction;
 use super::super::line::{CallEvent, CallRequest};
 use super::super::message::Command;
 use super::super::output::Callback;
