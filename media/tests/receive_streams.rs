@@ -82,6 +82,30 @@ fn a_jump_of_the_timestamps_is_no_delay() {
     }
 }
 
+/// In milliseconds, before anything was played and after: within two seconds it is played as if nothing had been.
+#[test]
+fn a_small_step_back_of_the_timestamps_is_no_delay_for_long() {
+    for (first, back) in [100_u64, 210, 390, 400, 450, 600, 785, 990]
+        .into_iter()
+        .flat_map(|back| [(1, back), (100, back)])
+    {
+        let mut packets = stream(0..first, plain);
+        packets.extend(stream(first..first + 200, |n| {
+            let timestamp = (n as i64 * 160) - (back as i64 * 8);
+            (0, (170 + n) as u16, timestamp as u32, SSRC)
+        }));
+        let mut receiver = receiver(CodecKind::Pcmu);
+        let ends_ms = (first + 200) * 20;
+        let heard = run(&mut receiver, &packets, ends_ms as i64);
+        let settled = &heard[(first as usize * 2 + 200)..(ends_ms as usize / 10 - 10)];
+        let played = settled.iter().filter(|h| h.origin == FrameOrigin::Played);
+        assert!(
+            played.count() + 4 > settled.len(),
+            "{back} ms behind {first} packets"
+        );
+    }
+}
+
 #[test]
 fn one_packet_with_a_wild_timestamp_does_no_harm() {
     let mut packets = stream(0..200, plain);

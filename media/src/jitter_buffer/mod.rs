@@ -35,6 +35,8 @@ use timeline::{Placing, TICK, Timeline, WOBBLE, microseconds, units};
 const IDLE_US: i64 = 500_000;
 /// Packets that come too late in a row before the path is taken for another one.
 const LATE_IN_A_ROW: u32 = 2;
+/// Packets in a row that took longer than may be waited for before the path is taken for another one.
+const BEYOND_IN_A_ROW: u32 = 5;
 /// The minimum delay is a cushion that may wear thin by this much, in microseconds; the spread is not.
 const CUSHION_US: i64 = 10_000;
 /// The delay may exceed its target by this much, in microseconds.
@@ -145,6 +147,7 @@ pub struct JitterBuffer {
     begun: bool,
     pausing: bool,
     late_in_a_row: u32,
+    beyond_in_a_row: u32,
     ticks_above: u32,
     skipped: u64,
 }
@@ -167,6 +170,7 @@ impl JitterBuffer {
             begun: false,
             pausing: false,
             late_in_a_row: 0,
+            beyond_in_a_row: 0,
             ticks_above: 0,
             skipped: 0,
         }
@@ -212,7 +216,9 @@ impl JitterBuffer {
             return Insertion::Late;
         };
         let transit = packet.arrival_us - microseconds(position);
-        if self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit) {
+        let is_path_unknown =
+            self.cursor.is_none() && self.is_path_unknown(packet.arrival_us, transit);
+        if self.is_path_longer(transit) || is_path_unknown {
             self.spread.forget();
         }
         self.last_arrival_us = packet.arrival_us;
@@ -242,6 +248,19 @@ impl JitterBuffer {
         } else {
             Insertion::Late
         }
+    }
+
+    /// Whether packets take longer beyond the path's delay than playout may ever wait: no wait makes up for that, and
+    /// with the old delay all of them would be cut, or skipped. Of packets that were only held up those behind will say
+    /// so. Timestamps that step back a little look the same, and are treated so.
+    fn is_path_longer(&mut self, transit: i64) -> bool {
+        let base = self.spread.base();
+        if base.is_none_or(|base| transit - base <= self.maximum_us) {
+            self.beyond_in_a_row = 0;
+            return false;
+        }
+        self.beyond_in_a_row += 1;
+        self.cursor.is_none() || self.beyond_in_a_row >= BEYOND_IN_A_ROW
     }
 
     /// Whether the first packet after silence shows that the path's delay is to be measured anew: it
