@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::lexer::{Malformed, malformed, split, trim};
+use super::lexer::{Malformed, malformed, trim};
 use super::uri::unescape;
 
 /// The longest value that is read.
@@ -32,7 +32,8 @@ impl Replaces {
         if value.len() > MAX_BYTES {
             return Err(WHAT);
         }
-        let mut parts = split(value, b';');
+        // A Call-ID may hold a quotation mark that opens nothing, and no part of ours may hold a semicolon.
+        let mut parts = value.split(';');
         let call_id = parts.next().map(trim).unwrap_or_default();
         if call_id.is_empty() || call_id.contains([' ', ',']) {
             return Err(WHAT);
@@ -55,7 +56,12 @@ impl Replaces {
                 return Err(WHAT);
             }
         }
-        let present = |tag: Option<String>| tag.filter(|tag| !tag.is_empty()).ok_or(WHAT);
+        // More than a token may be (RFC 3261 section 25.1), less than could be taken for something else.
+        let is_tag = |tag: &String| {
+            let may_stand = |symbol: char| symbol.is_ascii_graphic() && !"\",".contains(symbol);
+            !tag.is_empty() && tag.chars().all(may_stand)
+        };
+        let present = |tag: Option<String>| tag.filter(is_tag).ok_or(WHAT);
         Ok(Self {
             call_id: call_id.to_owned(),
             to_tag: present(to_tag)?,
@@ -138,6 +144,11 @@ mod tests {
         assert_eq!(Replaces::parse(&replaces().to_string()), Ok(replaces()));
         let early = Replaces::parse("a;to-tag=b;from-tag=c;early-only").unwrap();
         assert!(early.early_only);
+        // RFC 3261 section 25.1: a Call-ID is a word, in which a quotation mark may stand.
+        let quoted = Replaces::parse("a\"b@c;to-tag=b;from-tag=c").unwrap();
+        assert_eq!(quoted.call_id, "a\"b@c");
+        let written = Replaces::in_uri_headers(&format!("Replaces={}", quoted.as_uri_header()));
+        assert_eq!(written, Ok(Some(quoted)));
     }
 
     #[test]
@@ -148,6 +159,8 @@ mod tests {
             "a;to-tag=b",
             "a;to-tag=b;from-tag=",
             "a;to-tag=b;to-tag=c;from-tag=d",
+            "a;to-tag=\"b;from-tag=c",
+            "a;to-tag=b c;from-tag=d",
         ] {
             assert!(Replaces::parse(value).is_err(), "{value}");
         }
