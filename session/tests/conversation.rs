@@ -554,7 +554,6 @@ async fn who_watches_and_is_slow_misses_events_and_holds_nothing_up() {
     assert!(missed > 200, "{missed}");
 }
 
-/// Hears a grammar's phrase whenever somebody speaks; says nothing and has no voice.
 #[tokio::test(start_paused = true)]
 async fn with_a_recogniser_alone_what_is_said_is_written_down() {
     let agent = agent(async |session: SessionHandle| {

@@ -203,6 +203,11 @@ impl Messages for Drawer {
     }
 
     fn discard(&self, file: &Path) {
+        let kept = self.kept.lock().unwrap();
+        assert!(
+            kept.iter().any(|(path, _)| path == file),
+            "it is still written"
+        );
         self.discarded.lock().unwrap().push(file.to_owned());
     }
 }

@@ -223,6 +223,16 @@ async fn who_waits_for_a_caller_who_never_comes_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_caller_and_was_joined_to_another_is_not_hung_up_on() {
+    let mut call = answered(TransferMode::Attended, None, &[]).await;
+    assert_eq!(answer(&mut call).await.0, SecondLegAnswer::Ready);
+    let joined = CallEvent::Bridged(AgentInBridge::StandsAside);
+    call.call_events.send(joined).await.unwrap();
+    let request = timeout(Duration::from_secs(120), call.requests.recv()).await;
+    assert!(request.is_err(), "{request:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_the_call_is_alone_with_the_caller() {
     let mut call = answered(WARM, None, &[Act::Presses(300, '1')]).await;
     answer(&mut call).await;

@@ -237,7 +237,7 @@ pub fn likeness(said: &Path, heard: &Path) -> Option<Likeness> {
 }
 
 /// How much of the line `said` is somewhere in `heard`, 0 to 1: each quarter of a second that is audible is searched for,
-/// at 2 kHz, and the one in the middle counts. `None` when either is shorter than that.
+/// at 2 kHz, one behind the other, and the one in the middle counts. `None` when either is shorter than that.
 pub fn likeness_of_line(said: &Path, heard: &Path) -> Option<f64> {
     const RATE: usize = 2_000;
     const PIECE: usize = RATE / 4;
@@ -245,8 +245,14 @@ pub fn likeness_of_line(said: &Path, heard: &Path) -> Option<f64> {
     let audible = said
         .chunks_exact(PIECE)
         .filter(|piece| energy(piece) > AUDIBLE * AUDIBLE * PIECE as f64);
-    let places = audible.map(|piece| best_place(piece, &heard));
-    let mut pieces: Vec<f64> = places.map(|best| Some(best?.1)).collect::<Option<_>>()?;
+    let mut before = None;
+    let mut pieces = Vec::new();
+    for piece in audible {
+        let (place, correlation) = best_place(piece, &heard)?;
+        // One that is not behind the one before it is somewhere else.
+        let is_behind = before.replace(place).is_none_or(|before| place > before);
+        pieces.push(if is_behind { correlation } else { 0.0 });
+    }
     pieces.sort_by(f64::total_cmp);
     pieces.get(pieces.len() / 2).copied()
 }

@@ -566,15 +566,22 @@ fn who_waits_for_somebody_who_is_called_is_neither_held_nor_joined_to_others() {
     let (mut caller, first) = caller_of(&daemon, "waits");
     let mut other = Phone::new(daemon.sip(), "echo", "another").expect("a phone");
     other.call().expect("an answer");
-    let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "warm", "timeout_s": 4 });
+    let calls = wait_until("both calls", PROMPTLY, || {
+        let calls = daemon.live_calls().ok()?;
+        let up = calls.iter().all(|call| call["state"] == "talking");
+        (up && calls.len() == 2).then_some(calls)
+    });
+    let calls = calls.expect("they are up");
+    let another = calls.iter().map(id).find(|id| *id != first);
+    let another = another.expect("another");
+    let body = json!({ "target": "sip:far-end@127.0.0.1", "mode": "warm", "timeout_s": 8 });
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| transfer(&daemon, &first, &body));
-        let calls = wait_until("the second leg", PROMPTLY, || {
-            daemon.live_calls().ok().filter(|calls| calls.len() == 3)
-        });
-        let calls = calls.expect("it is called");
-        let another = calls.iter().map(id).find(|id| *id != first);
-        let another = another.expect("two others");
+        wait_until("the second leg", PROMPTLY, || {
+            let calls = daemon.live_calls().ok()?;
+            (calls.len() == 3).then_some(())
+        })
+        .expect("it is called");
         daemon.control_call(&first, "hold").expect_err("not held");
         let path = format!("/v1/calls/{first}/bridge");
         let (status, why) = daemon

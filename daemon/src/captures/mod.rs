@@ -18,9 +18,10 @@ mod store;
 mod tap;
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -392,7 +393,10 @@ impl Keeper {
 /// Writes a file that is its owner's alone.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    private_file::open(path, options.create(true).truncate(true))?.write_all(bytes)
+    let mut file = private_file::open(path, options.create(true).truncate(true))?;
+    // One that was there has a mode of its own.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ impl Signalling {
     ) -> Result<(), NotControlled> {
         let is_bound = |id: &CallId| {
             let live = self.calls.get(id);
-            live.is_some_and(|live| live.call.is_in_transfer()) || self.first_leg_of(id).is_some()
+            let first = self.first_leg_of(id);
+            live.is_some_and(|live| live.call.is_in_transfer())
+                || first.is_some_and(|first| self.has_second_leg(&first))
         };
         if is_bound(first) || is_bound(second) {
             return Err(NotControlled::WrongState);

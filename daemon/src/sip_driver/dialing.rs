@@ -369,7 +369,7 @@ impl Signalling {
 }
 
 /// The trunk that was named, or the only one that calls go out by.
-fn trunk_for<'a>(
+pub(super) fn trunk_for<'a>(
     trunks: &'a std::collections::BTreeMap<TrunkName, Trunk>,
     named: Option<&TrunkName>,
 ) -> Result<(&'a Trunk, &'a Outbound), NotPlaced> {

@@ -47,7 +47,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_session::agent_session::{
-    CallFacts, CallId, CallRequest, EndCause, EndReason, Transcript,
+    CallEvent, CallFacts, CallId, CallRequest, EndCause, EndReason, Transcript, TransferOutcome,
+    TransferStep,
 };
 use offhook_session::call::admission::{Admission, AdmissionLimits};
 use offhook_sip::endpoint::{
@@ -459,6 +460,14 @@ impl Signalling {
                 let message = Arc::from(message);
                 let left = |call: &mut crate::control::LiveCall| call.add_message(message);
                 return self.directory.update(call.as_str(), left);
+            }
+            // Asked for before the session knew that its far end talks to somebody else.
+            SessionNotice::Request(CallRequest::Transfer(_)) if self.is_joined(call) => {
+                let impossible = TransferStep::Over(TransferOutcome::Impossible);
+                let live = self.calls.get(call);
+                return live.into_iter().for_each(|live| {
+                    live.tell(CallEvent::Transfer(impossible));
+                });
             }
             SessionNotice::Request(CallRequest::HandedOver(agent)) => {
                 let taken = |call: &mut crate::control::LiveCall| call.agent = agent.name;

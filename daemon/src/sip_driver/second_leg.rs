@@ -19,6 +19,7 @@ use offhook_sip::message::StatusCode;
 
 use super::Signalling;
 use super::command::{NewCall, NotPlaced};
+use super::dialing::trunk_for;
 use crate::config::TrunkName;
 
 impl Signalling {
@@ -49,15 +50,19 @@ impl Signalling {
     ) -> Result<CallId, TransferOutcome> {
         let live = self.calls.get(first).filter(|live| live.bridge.is_none());
         let live = live.ok_or(TransferOutcome::Impossible)?;
-        let trunk: Option<TrunkName> = match &request.second_leg.trunk {
-            Some(named) => named.parse().map(Some).map_err(|_| {
-                tracing::warn!("a transfer names no trunk");
-                TransferOutcome::Impossible
-            })?,
+        let impossible = |why: &dyn std::fmt::Display| {
+            tracing::warn!(%why, "a transfer's second leg is not called");
+            TransferOutcome::Impossible
+        };
+        let named: Option<TrunkName> = match &request.second_leg.trunk {
+            Some(named) => Some(named.parse().map_err(|_| impossible(&"no such trunk"))?),
             None => self.outbound_of(&live.trunk).map(|_| live.trunk.clone()),
         };
-        if !self.can_come_together(first, trunk.as_ref(), &request) {
-            return Err(TransferOutcome::Impossible);
+        let (trunk, _) =
+            trunk_for(&self.config.trunks, named.as_ref()).map_err(|error| impossible(&error))?;
+        let trunk = trunk.name.clone();
+        if !self.can_come_together(first, &trunk, &request) {
+            return Err(impossible(&"the calls could not come together"));
         }
         let agent = Arc::new(SecondLegAgent::new(&request));
         let mut headers = request.headers;
@@ -71,7 +76,7 @@ impl Signalling {
             to: request.target,
             from: None,
             is_private: live.is_private,
-            trunk,
+            trunk: Some(trunk),
             agent: live.agent.clone(),
             headers,
             ring_timeout: Some(request.timeout),
@@ -98,14 +103,14 @@ impl Signalling {
     fn can_come_together(
         &self,
         first: &CallId,
-        trunk: Option<&TrunkName>,
+        trunk: &TrunkName,
         request: &TransferRequest,
     ) -> bool {
         let Some(live) = self.calls.get(first) else {
             return false;
         };
-        let trunks = [Some(&live.trunk), trunk].into_iter().flatten();
         let is_sent = request.mode.is_attended() && {
+            let trunks = [&live.trunk, trunk].into_iter();
             let mut known = trunks.filter_map(|name| self.config.trunks.get(name));
             known.all(|trunk| trunk.replaces)
         };
@@ -114,9 +119,10 @@ impl Signalling {
         is_sent || (is_joined && live.call.holds_or_asks(false))
     }
 
+    /// Whether somebody is called for `id`, and may still be joined to it.
     pub(super) fn has_second_leg(&self, id: &CallId) -> bool {
         let live = self.calls.get(id);
-        live.is_some_and(|live| live.second_leg.is_some())
+        live.is_some_and(|live| live.call.has_second_leg())
     }
 
     /// The call that another was made for, while the two belong together.

@@ -16,9 +16,9 @@ use tracing::Instrument;
 
 use super::{Agent, AgentError, UserTurn, Warming};
 use crate::agent_session::{
-    EndCause, InterruptionMode, InterruptionPolicy, Preparing, QueueMode, SayOptions,
-    SecondLegAnswer, SessionConfig, SessionHandle, TransferRequest, UtteranceHandle,
-    VoicemailAction, VoicemailPolicy, VoicemailSettings, Words,
+    InterruptionMode, InterruptionPolicy, Preparing, QueueMode, SayOptions, SecondLegAnswer,
+    SessionConfig, SessionHandle, TransferRequest, UtteranceHandle, VoicemailAction,
+    VoicemailPolicy, VoicemailSettings, Words,
 };
 use crate::grammar::{Grammar, NO, YES, phrase};
 use crate::voicemail::{Evidence, FarEnd, VoicemailVerdict};
@@ -119,7 +119,8 @@ async fn settle(
     let waited_for = session.clone();
     let lets_go = async move {
         tokio::select! {
-            () = tokio::time::sleep(patience) => waited_for.hangup(EndCause::AgentHungUp).await,
+            // Who was joined to somebody meanwhile goes on talking.
+            () = tokio::time::sleep(patience) => waited_for.leave().await,
             () = waited_for.closed() => {}
         }
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::digits::{CollectOptions, Collected};
-use super::event::{EndReason, SessionEvent};
+use super::event::{EndCause, EndReason, SessionEvent};
 use super::facts::CallFacts;
 use super::message::{Command, NewMessageTaking};
 use super::pressing::{DigitsSent, KeySequence, NewSequence, SendDtmfOptions};
@@ -279,7 +279,12 @@ impl SessionHandle {
     /// The agent leaves at once. Where the far end talks to another the call goes on without it; where a transfer is
     /// open it does so when that ends well; otherwise this is as [`Self::hangup`].
     pub async fn leave(&self) {
-        self.send(Command::Leave).await;
+        self.leave_or_hang_up(EndCause::AgentHungUp).await;
+    }
+
+    /// The same, and where the call ends with it, it does for this reason.
+    pub async fn leave_or_hang_up(&self, reason: impl Into<EndReason>) {
+        self.send(Command::Leave(reason.into())).await;
     }
 
     /// Says what whoever answered wants, in a call that was made for a transfer of another. In other calls it does

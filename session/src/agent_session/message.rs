@@ -67,7 +67,7 @@ pub(super) enum Command {
     /// What whoever answered this call, which was made for another, wants.
     SecondLeg(SecondLegAnswer),
     /// The agent leaves the call.
-    Leave,
+    Leave(EndReason),
     /// Let the caller leave a message.
     TakeMessage(NewMessageTaking),
     /// A message is there.

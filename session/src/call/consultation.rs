@@ -57,6 +57,12 @@ impl Call {
         });
     }
 
+    /// Whether somebody is called for the far end, or talked to, and not left alone yet.
+    #[must_use]
+    pub fn has_second_leg(&self) -> bool {
+        self.consultation.is_some()
+    }
+
     fn stage(&self) -> Option<Stage> {
         self.consultation
             .as_ref()

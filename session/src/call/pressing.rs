@@ -106,8 +106,9 @@ impl Call {
         self.sip(invite, SipCommand::Info(body));
     }
 
-    /// A press by INFO was answered. Who refuses it gets that press and all later ones with the audio, those in order
-    /// that are on their way as well; no answer at all says nothing about what the far end takes.
+    /// A press by INFO was answered. Who refuses it gets that press and all later ones with the audio, and where it is
+    /// INFO that is refused those on their way as well, in their order; no answer at all says nothing about what the far
+    /// end takes.
     pub(super) fn press_answered(&mut self, status: StatusCode) {
         let Some(first) = self.pressing.unanswered.pop_front() else {
             return;
@@ -117,7 +118,12 @@ impl Call {
                 tracing::info!(%status, "the far end takes no digits by INFO; they go with the audio");
             }
             self.pressing.takes_info = Some(false);
-            let on_their_way = self.pressing.unanswered.drain(..);
+            // Of others one may have been taken that is answered later.
+            let on_their_way = match status.as_u16() {
+                405 | 415 | 420 | 469 | 501 => self.pressing.unanswered.len(),
+                _ => 0,
+            };
+            let on_their_way = self.pressing.unanswered.drain(..on_their_way);
             let refused = std::iter::once(first).chain(on_their_way);
             self.outputs
                 .extend(refused.map(|(digit, duration_ms)| Output::Press { digit, duration_ms }));

@@ -245,7 +245,8 @@ impl Call {
         let open = self.transfer.take();
         let if_refused = open.and_then(|open| open.if_refused);
         match (progress, if_refused) {
-            (TransferProgress::Refused(status), Some(instead)) => {
+            // A far end that is being hung up on refuses as well (RFC 3261 section 15.1.2).
+            (TransferProgress::Refused(status), Some(instead)) if self.is_free_for_transfer() => {
                 tracing::info!(%status, "the far end refuses to be sent elsewhere: the target is called");
                 self.consult(instead);
             }

@@ -121,7 +121,8 @@ impl FlowAgent {
                         hand_over = Some((agent, conversation.values_to_hand_over()));
                     }
                     Action::Ask => request = conversation.webhook_request(session.facts()),
-                    Action::HangUp { silent } => end = Some(silent),
+                    Action::HangUp { silent: true } => end = Some(EndCause::CallerSilent),
+                    Action::HangUp { silent: false } => end = Some(EndCause::AgentHungUp),
                     Action::Collect {
                         collection: what,
                         patience,
@@ -170,18 +171,14 @@ impl FlowAgent {
             {
                 next = Some(Input::NotHandedOver);
             }
-            if let Some(silent) = end {
+            if let Some(cause) = end {
                 // A hang-up waits only so long for what is still to be said; the last words may take
                 // longer, and their handle resolves whatever becomes of the call.
                 if let Some(last_words) = last_said {
                     last_words.wait().await;
                 }
-                if silent {
-                    session.hangup(EndCause::CallerSilent).await;
-                } else {
-                    // Its part is over; a caller who was joined to somebody meanwhile still talks to them.
-                    session.leave().await;
-                }
+                // Its part is over; a caller who was joined to somebody meanwhile still talks to them.
+                session.leave_or_hang_up(cause).await;
             }
         }
     }

@@ -70,6 +70,11 @@ pub(super) async fn take(
             },
         }
     };
+    if whole.is_none() {
+        // The ring is the leg's to drop, which it does at its next tick; then the file is nobody's to write any more.
+        let written = timeout(WRITTEN_SOON, written).await;
+        whole = written.ok().and_then(Result::ok);
+    }
     let Some(taken) = taken else {
         messages.discard(&new.file);
         return None;
@@ -81,11 +86,6 @@ pub(super) async fn take(
             MessageEnd::Key => Some(Input::NotRecorded),
             MessageEnd::Cut => None,
         };
-    }
-    if whole.is_none() {
-        // The ring is the leg's to drop, which it does at its next tick.
-        let written = timeout(WRITTEN_SOON, written).await;
-        whole = written.ok().and_then(Result::ok);
     }
     let Some(duration) = whole else {
         let file = new.file.display();

@@ -63,7 +63,7 @@ impl Session {
             Command::SecondLeg(answer) => {
                 self.out.push(Output::Call(CallRequest::SecondLeg(answer)));
             }
-            Command::Leave => self.leave(now),
+            Command::Leave(reason) => self.leave(reason, now),
             Command::TakeMessage(new) => self.take_message(new, now),
             Command::MessageLeft(message) => self.message_left(message),
             Command::SetWakeUp(after) => self.silence.set(after, now),

@@ -31,14 +31,14 @@ impl Session {
         self.phase == Phase::Left { exiting: false }
     }
 
-    /// The agent wants to go.
-    pub(super) fn leave(&mut self, now: Instant) {
+    /// The agent wants to go, for this reason where the call ends with that.
+    pub(super) fn leave(&mut self, reason: EndReason, now: Instant) {
         if self.bridge.is_some() {
             self.begin_leaving(now);
         } else if self.transfer.is_open() {
             self.transfer.leaves = true;
         } else {
-            self.hang_up(EndCause::AgentHungUp.into(), true, now);
+            self.hang_up(reason, true, now);
         }
     }
 

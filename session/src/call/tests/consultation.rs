@@ -394,6 +394,25 @@ fn who_asks_for_a_second_transfer_alone_hears_that_it_is_impossible() {
 }
 
 #[test]
+fn a_refer_that_a_hang_up_ends_calls_nobody_instead() {
+    let request = TransferRequest {
+        bridge_if_refused: true,
+        ..TransferRequest::to("sip:desk@example.net")
+    };
+    let (mut call, _) = asked_with(request);
+    call.hang_up(EndCause::OperatorHungUp.into());
+    drain(&mut call);
+    // What is pending when a BYE comes is answered with 487.
+    let outputs = news(
+        &mut call,
+        ReferralNews::Refused(StatusCode::REQUEST_TERMINATED),
+    );
+    assert_eq!(steps(&outputs), over(TransferOutcome::Rejected(487)));
+    let calls = |output: &Output| matches!(output, Output::CallSecondLeg(_));
+    assert!(!outputs.iter().any(calls), "{outputs:?}");
+}
+
+#[test]
 fn nobody_is_called_while_a_successor_is_nor_the_other_way_round() {
     let referred = |call: &mut Call| {
         call.handle_sip(Event::Referred {

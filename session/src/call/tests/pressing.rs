@@ -100,6 +100,19 @@ fn keys_that_are_refused_by_info_are_repeated_with_the_audio_in_their_order_and_
 }
 
 #[test]
+fn a_key_that_is_refused_by_itself_is_pressed_by_itself() {
+    let mut call = up(false, None, DigitsOut::Auto);
+    for key in ['1', '2'] {
+        press(&mut call, key);
+    }
+    answered(&mut call, 500);
+    assert_eq!(way(&mut call), "audio 1 100");
+    // It overtook the first and was taken.
+    answered(&mut call, 200);
+    assert!(drain(&mut call).is_empty());
+}
+
+#[test]
 fn an_info_that_is_taken_or_not_answered_changes_nothing() {
     let mut call = up(false, None, DigitsOut::Auto);
     for status in [200, 408] {

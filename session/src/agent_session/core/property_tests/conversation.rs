@@ -397,7 +397,9 @@ impl Conversation {
                     let over = TransferStep::Over(outcome);
                     self.call.call(CallEvent::Transfer(over));
                 }
-                63 if self.dice.one_in(3) => self.call.command(Command::Leave),
+                63 if self.dice.one_in(3) => self
+                    .call
+                    .command(Command::Leave(EndCause::AgentHungUp.into())),
                 64 if self.dice.one_in(3) => {
                     self.call.call(CallEvent::Bridged(AgentInBridge::Leaves));
                 }

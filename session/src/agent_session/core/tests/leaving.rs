@@ -25,7 +25,7 @@ fn passed_on(call: &Fixture) -> usize {
 fn left(config: SessionConfig) -> Fixture {
     let mut call = Fixture::entered(config);
     call.call(CallEvent::Bridged(AgentInBridge::Stays));
-    call.command(Command::Leave);
+    call.command(Command::Leave(EndCause::AgentHungUp.into()));
     call
 }
 
@@ -34,7 +34,7 @@ fn an_agent_that_leaves_a_call_which_is_joined_is_closed_and_the_call_goes_on() 
     let mut call = Fixture::entered(config());
     call.call(CallEvent::Bridged(AgentInBridge::Stays));
     let (handle, _) = call.speak("Goodbye, you two.", 60_000);
-    call.command(Command::Leave);
+    call.command(Command::Leave(EndCause::AgentHungUp.into()));
     assert!(handle.done(), "what it was saying is over");
     assert_eq!(call.callbacks.last(), Some(&CallbackKind::Exit));
     assert_eq!(call.states().0, A::Closing);
@@ -70,7 +70,7 @@ fn an_agent_may_leave_by_the_bridge_itself() {
 fn without_another_call_leaving_is_hanging_up_behind_the_last_words() {
     let mut call = Fixture::entered(config());
     let (_, epoch) = call.speak("Goodbye.", 1_000);
-    call.command(Command::Leave);
+    call.command(Command::Leave(EndCause::AgentHungUp.into()));
     assert!(hang_ups(&call).is_empty());
     call.drained(epoch);
     assert_eq!(hang_ups(&call), [EndCause::AgentHungUp]);
@@ -88,7 +88,7 @@ fn who_leaves_in_a_transfer_is_gone_when_it_ends_well_and_hangs_up_when_it_does_
         request.second_leg.meanwhile = Meanwhile::Ringing;
         call.command(Command::Transfer(NewTransfer { request, reply }));
         call.call(CallEvent::Transfer(TransferStep::Calling));
-        call.command(Command::Leave);
+        call.command(Command::Leave(EndCause::AgentHungUp.into()));
         assert!(hang_ups(&call).is_empty() && !call.callbacks.contains(&CallbackKind::Exit));
         if !hung_up {
             call.call(CallEvent::Bridged(AgentInBridge::StandsAside));
