@@ -1,5 +1,6 @@
 //! Who calls whom, in a call of ours: numbers and addresses as a trunk wants them.
 
+use offhook_sip::endpoint::Transport;
 use offhook_sip::message::{Host, NameAddr, SipUri, Uri};
 
 use super::command::NotPlaced;
@@ -132,6 +133,22 @@ pub(super) fn user_or_host(uri: &Uri) -> String {
             .user_unescaped()
             .map_or_else(|| sip.host.to_string(), |user| user.into_owned()),
         Uri::Other(other) => other.rest().to_owned(),
+    }
+}
+
+/// Where an INVITE that was redirected goes, and by which transport where one is demanded: a number goes to the trunk,
+/// and what goes to a trunk by TLS stays with TLS, since keys of the audio are in it (RFC 4568 section 7).
+pub(super) fn way_onward(
+    target: &Uri,
+    outbound: Option<&Outbound>,
+) -> Option<(SipUri, Option<Transport>)> {
+    let transport = outbound.and_then(|outbound| outbound.transport);
+    match target {
+        Uri::Sip(sip) => {
+            let kept = transport.filter(|transport| *transport == Transport::Tls);
+            Some((sip.clone(), kept))
+        }
+        Uri::Other(_) => Some((outbound?.address.clone(), transport)),
     }
 }
 
@@ -271,6 +288,30 @@ mod tests {
                 "{bad:?}"
             );
             assert!(addresses(&outbound(false, None), "1", Some(bad), false).is_err());
+        }
+    }
+
+    #[test]
+    fn what_goes_to_a_trunk_by_tls_stays_with_tls_where_it_is_redirected() {
+        for (transport, kept) in [
+            (Some(Transport::Tls), Some(Transport::Tls)),
+            (Some(Transport::Udp), None),
+            (None, None),
+        ] {
+            let trunk = Outbound {
+                transport,
+                ..outbound(false, None)
+            };
+            let contact = Uri::parse("sip:+4930@192.0.2.9;transport=udp").unwrap();
+            let (uri, wanted) = way_onward(&contact, Some(&trunk)).unwrap();
+            assert_eq!(
+                (uri.host.to_string(), wanted),
+                ("192.0.2.9".to_owned(), kept)
+            );
+            let number = Uri::parse("tel:+4930").unwrap();
+            let onward = way_onward(&number, Some(&trunk));
+            assert_eq!(onward, Some((trunk.address, transport)));
+            assert_eq!(way_onward(&number, None), None);
         }
     }
 }

@@ -21,7 +21,7 @@ use offhook_sip::message::{NameAddr, StatusCode, Uri};
 use tokio::sync::oneshot;
 use tracing::error_span;
 
-use super::addresses::{Addresses, Caller, addresses, caller, user_or_host};
+use super::addresses::{Addresses, Caller, addresses, caller, user_or_host, way_onward};
 use super::command::{NewCall, NotPlaced};
 use super::live_call::{Audio, LiveCall, Outgoing, directory_entry};
 use super::locating::Errand;
@@ -242,10 +242,8 @@ impl Signalling {
             tracing::info!("a redirection leads nowhere that may be called");
             return self.give_up(invite);
         };
-        let (uri, wanted) = match (&target, outbound) {
-            (Uri::Sip(sip), _) => (sip.clone(), None),
-            (Uri::Other(_), Some(outbound)) => (outbound.address, outbound.transport),
-            (Uri::Other(_), None) => return self.give_up(invite),
+        let Some((uri, wanted)) = way_onward(&target, outbound.as_ref()) else {
+            return self.give_up(invite);
         };
         self.locate(Errand::Follow(invite, target), &uri, wanted);
     }

@@ -35,10 +35,33 @@ struct TrunkState {
     service_route: Vec<NameAddr>,
     health: TrunkHealth,
     misses: u32,
+    round: Round,
     /// When it is asked by OPTIONS next.
     probe_at: Option<Instant>,
     /// When the way to its registrar is looked for again.
     look_at: Option<Instant>,
+}
+
+/// All targets of a trunk are asked at once; calls take any of them, so that one that answers will do.
+#[derive(Debug, Default)]
+struct Round {
+    awaited: u32,
+    answered: bool,
+}
+
+impl Round {
+    /// So many were asked. What is left of the round before counts with this one.
+    fn begin(&mut self, asked: u32) {
+        self.awaited += asked;
+        self.answered = false;
+    }
+
+    /// One has answered, or will not; tells whether it was the last and none has.
+    fn is_missed_with(&mut self, answered: bool) -> bool {
+        self.awaited = self.awaited.saturating_sub(1);
+        self.answered |= answered;
+        self.awaited == 0 && !self.answered
+    }
 }
 
 impl Trunks {
@@ -91,6 +114,7 @@ impl Signalling {
                 service_route: Vec::new(),
                 health: TrunkHealth::Unknown,
                 misses: 0,
+                round: Round::default(),
                 probe_at: outbound.options_interval.map(|_| now),
                 look_at: wanted.then_some(now),
             };
@@ -144,6 +168,10 @@ impl Signalling {
             return;
         }
         let Ok(id) = self.endpoint.register(registration(&outbound, flows), now) else {
+            // There is no room for one more now.
+            if let Some(state) = self.trunks.by_name.get_mut(name) {
+                state.look_at = Some(now + LOOK_AGAIN);
+            }
             return;
         };
         self.trunks.by_registration.insert(id, name.clone());
@@ -218,12 +246,18 @@ impl Signalling {
             return self.probe_missed(name);
         };
         // Each target is asked: calls take any of them.
+        let mut asked = 0;
         for flow in flows {
             let target = Uri::Sip(outbound.named_host());
             let from = NameAddr::new(target.clone());
             if let Ok(id) = self.endpoint.probe(flow, target, &from, now) {
                 self.trunks.by_probe.insert(id, (name.clone(), flow));
+                asked += 1;
             }
+        }
+        if let Some(state) = self.trunks.by_name.get_mut(name) {
+            // What is left of the round before counts with this one.
+            state.round.begin(asked);
         }
     }
 
@@ -239,10 +273,14 @@ impl Signalling {
             Err(FlowFailure::Unavailable { .. }) => Some(Failure::Unavailable),
         };
         let now = Instant::now();
+        let state = self.trunks.by_name.get_mut(&name);
+        let all_failed = state.is_some_and(|state| state.round.is_missed_with(failure.is_none()));
         match failure {
             Some(failure) => {
                 self.note_failure(flow, failure, now);
-                self.probe_missed(&name);
+                if all_failed {
+                    self.probe_missed(&name);
+                }
             }
             None => {
                 self.blacklist.note_success(flow.transport, flow.remote);
@@ -350,5 +388,23 @@ fn registration(outbound: &Outbound, flows: Vec<Flow>) -> RegistrationPlan {
         credentials: outbound.credentials.clone(),
         route: Vec::new(),
         extra: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Round;
+
+    #[test]
+    fn a_round_is_missed_when_no_target_answers_and_counts_once() {
+        let mut round = Round::default();
+        round.begin(3);
+        let missed = [false, false, false].map(|answered| round.is_missed_with(answered));
+        assert_eq!(missed, [false, false, true]);
+        for one in 0..3 {
+            round.begin(3);
+            let missed = [0, 1, 2].map(|n| round.is_missed_with(n == one));
+            assert_eq!(missed, [false; 3], "{one}");
+        }
     }
 }

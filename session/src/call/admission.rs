@@ -141,12 +141,15 @@ impl Admission {
     /// The limit that was reached.
     pub fn admit_onward(&mut self, trunk: &str, number: &str, now: Instant) -> Result<(), Refusal> {
         self.is_open()?;
-        let share = self.trunks.get(trunk);
-        if share.is_some_and(|share| !share.allows(number)) {
+        let share = self.trunks.get_mut(trunk);
+        if share.as_ref().is_some_and(|share| !share.allows(number)) {
             return Err(Refusal::NumberNotAllowed);
         }
         if !self.outbound_rate.has(now) {
             return Err(Refusal::RateAtCap);
+        }
+        if let Some(share) = share {
+            share.take_rate(now)?;
         }
         self.outbound_rate.take(now);
         Ok(())

@@ -159,6 +159,23 @@ fn toll_fraud_by_one_trunk_is_stopped_by_its_prefixes_and_its_rate() {
 }
 
 #[test]
+fn what_is_sent_on_counts_against_the_trunks_rate_and_takes_no_place() {
+    let (mut admission, now) = of_trunk(TrunkLimits {
+        calls: Some(1),
+        calls_per_minute: Some(3),
+        ..TrunkLimits::default()
+    });
+    admission.admit_outbound("t", "+4930", now).expect("a call");
+    for _ in 0..2 {
+        admission.admit_onward("t", "+4930", now).expect("sent on");
+    }
+    assert_eq!(
+        admission.admit_onward("t", "+4930", now),
+        Err(Refusal::TrunkRateAtCap)
+    );
+}
+
+#[test]
 fn what_a_trunk_may_not_have_is_left_to_the_others() {
     let (mut admission, now) = admission(AdmissionLimits {
         calls_per_second: 2,

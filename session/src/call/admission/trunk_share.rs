@@ -52,13 +52,15 @@ impl TrunkShare {
         if self.limits.calls.is_some_and(|most| self.calls >= most) {
             return Err(Refusal::TrunkAtCap);
         }
-        if let Some(rate) = &mut self.rate
-            && !rate.take(now)
-        {
-            return Err(Refusal::TrunkRateAtCap);
-        }
+        self.take_rate(now)?;
         self.calls += 1;
         Ok(())
+    }
+
+    /// One more of what may begin, without a place.
+    pub(super) fn take_rate(&mut self, now: Instant) -> Result<(), Refusal> {
+        let may = self.rate.as_mut().is_none_or(|rate| rate.take(now));
+        may.then_some(()).ok_or(Refusal::TrunkRateAtCap)
     }
 
     pub(super) fn release(&mut self) {
