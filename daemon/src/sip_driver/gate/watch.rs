@@ -97,7 +97,12 @@ impl Watch {
 
     pub(super) fn admit(&mut self, kind: Kind, now: Instant) -> Admitted {
         if self.is_banned(now) {
-            return Admitted::Banned;
+            // A trunk's address can be forged in datagrams: whoever does so does not get to end its calls.
+            let of_a_call = self.standing == Standing::Trunk && kind == Kind::InCall;
+            return match of_a_call && self.in_calls.take(now) {
+                true => Admitted::Whole,
+                false => Admitted::Banned,
+            };
         }
         let admitted = match self.standing {
             Standing::Stranger if self.messages.take(now) => Admitted::Stranger,
