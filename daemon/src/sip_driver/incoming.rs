@@ -50,6 +50,7 @@ impl Signalling {
         if !self.is_who_it_says(invite, request, flow, now) {
             return;
         }
+        self.give_credentials(invite, flow);
         if let Some(replaced) = replaces {
             if self.takes_replaces(flow) {
                 return self.replace(invite, request, flow, replaced);
@@ -88,6 +89,18 @@ impl Signalling {
                     now,
                 );
             }
+        }
+    }
+
+    /// A carrier that challenges what we send inside a call does so whoever called.
+    fn give_credentials(&mut self, invite: InviteId, flow: Flow) {
+        let trunk = self.config.trunk_for(flow.remote.ip());
+        let outbound = trunk.and_then(|trunk| trunk.outbound.as_ref());
+        let Some(credentials) = outbound.and_then(|outbound| outbound.credentials.clone()) else {
+            return;
+        };
+        if let Err(misuse) = self.endpoint.set_credentials(invite, credentials) {
+            tracing::debug!(%misuse, "credentials came too late");
         }
     }
 

@@ -33,6 +33,7 @@ pub use crate::{
 
 use crate::{
     dialog::DialogId,
+    digest::Credentials,
     identifiers::{SeededMap, give_back_room},
     invite::{Invite, Place},
     message::{StatusCode, Uri},
@@ -104,6 +105,19 @@ impl Endpoint {
     pub fn forbid(&mut self, flow: Flow, bytes: &[u8]) -> bool {
         self.core.outputs.len() < self.core.config.limits.outputs
             && self.forbid_request(flow, bytes)
+    }
+
+    /// Says what challenges to our requests inside an incoming call are answered with (RFC 3261 22.2 and
+    /// 22.3): its BYE, re-INVITE, REFER and the others. An outgoing call has its own with it.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the call is not an unanswered incoming one.
+    pub fn set_credentials(
+        &mut self,
+        id: InviteId,
+        credentials: Credentials,
+    ) -> Result<(), Misuse> {
+        self.command(id, |invite, _| invite.set_credentials(credentials))
     }
 
     /// Answers an incoming call with 101 to 199. The first one should leave at once: some carriers give up

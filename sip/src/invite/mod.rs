@@ -29,6 +29,7 @@ use std::time::Instant;
 
 use crate::{
     dialog::DialogId,
+    digest::Credentials,
     flow::Flow,
     identifiers::InviteId,
     identifiers::ReferralId,
@@ -102,6 +103,15 @@ impl Invite {
     /// Whether Ended was said, so that the usage can be dropped.
     pub(crate) fn is_ended(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+
+    /// Says what challenges inside an incoming call are answered with.
+    pub(crate) fn set_credentials(&mut self, credentials: Credentials) -> Result<(), Misuse> {
+        let State::Incoming(incoming) = &mut self.state else {
+            return self.wrong("give credentials to");
+        };
+        incoming.set_credentials(credentials);
+        Ok(())
     }
 
     /// A command that only fits an unanswered incoming call.

@@ -8,6 +8,7 @@ use offhook_sip::{
 use std::time::Duration;
 
 use crate::{
+    answering::offered,
     outgoing::calling_with,
     phone::Phone,
     text,
@@ -225,4 +226,55 @@ fn a_challenged_refer_is_sent_again_and_its_news_is_found_by_the_new_number() {
             ReferralNews::Completed(StatusCode::OK)
         ]
     );
+}
+
+/// A call that came in and is up, for which we have credentials.
+fn taken() -> (World, Phone, InviteId) {
+    let (mut world, mut phone, id) = offered("auth");
+    world
+        .act(|endpoint, _| endpoint.set_credentials(id, credentials()))
+        .unwrap();
+    world
+        .act(|endpoint, now| endpoint.accept(id, sdp("answer"), &[], now))
+        .unwrap();
+    phone.hear(&world.expect("200 INVITE"));
+    world.deliver(&phone.ack());
+    assert!(matches!(world.event(), Event::Confirmed { .. }));
+    (world, phone, id)
+}
+
+#[test]
+fn wound_37_a_challenged_bye_of_a_call_that_came_in_is_sent_again() {
+    let (mut world, phone, id) = taken();
+    world
+        .act(|endpoint, now| endpoint.bye(id, &[], now))
+        .unwrap();
+    let bye = world.expect("BYE");
+    let challenge = CHALLENGE.replace("WWW-Authenticate", "Proxy-Authenticate");
+    world.deliver(&phone.respond(&bye, "407 Proxy Authentication Required", &challenge, ""));
+    let again = world.expect("BYE");
+    assert_eq!(text::cseq(&again), text::cseq(&bye) + 1);
+    assert!(text::header(&again, "Proxy-Authorization").contains("username=\"1000\""));
+    world.expect_no_event();
+    world.deliver(&phone.respond(&again, "200 OK", "", ""));
+    assert_eq!(world.ended(), EndCause::LocalBye);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_challenged_reinvite_of_a_call_that_came_in_is_sent_again() {
+    let (mut world, phone, id) = taken();
+    let body = sdp("hold").unwrap();
+    world
+        .act(|endpoint, now| endpoint.reoffer(id, body, now))
+        .unwrap();
+    let reinvite = world.expect("INVITE");
+    world.deliver(&phone.respond(&reinvite, "401 Unauthorized", CHALLENGE, ""));
+    world.expect("ACK");
+    let again = world.expect("INVITE");
+    assert_eq!(text::body(&again), "hold");
+    assert!(text::header(&again, "Authorization").contains("username=\"1000\""));
+    world.deliver(&phone.answer(&again));
+    world.expect("ACK");
+    assert!(matches!(world.event(), Event::ReofferAnswered { .. }));
 }

@@ -34,6 +34,7 @@ pub(crate) struct Established {
     /// Whether the Call-ID is ours, which decides who waits longer after 491.
     calling: bool,
     peer: Peer,
+    /// What challenges to our requests are answered with.
     pub(super) account: Option<Box<Account>>,
     /// Their 2xx that holds an offer, by transaction and CSeq: its ACK waits for the answer.
     owed_ack: Option<(TransactionId, u32)>,
@@ -71,6 +72,7 @@ impl Established {
     pub(super) fn as_server(
         dialog: Dialog,
         peer: Peer,
+        account: Option<Box<Account>>,
         unacked: UnackedSuccess,
         prack: Option<(u32, u32)>,
     ) -> Self {
@@ -78,7 +80,7 @@ impl Established {
             prack,
             unacked: Some(unacked),
             calling: false,
-            ..Self::as_client(dialog, peer, None, None)
+            ..Self::as_client(dialog, peer, account, None)
         }
     }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::Dialog,
+    digest::Credentials,
     message::{Message, Request, StatusCode},
-    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, arrival::Arrival},
+    ua_core::{Body, Core, EndCause, Event, ExtraHeaders, account::Account, arrival::Arrival},
 };
 
 use super::{
@@ -35,6 +36,8 @@ pub(crate) struct Incoming {
     /// The answer that waits for a PRACK: the 1xx before it carries a description, and only one exchange of
     /// offer and answer is open at a time (RFC 3262 5).
     accepting: Option<Acceptance>,
+    /// For once it is answered: until then no request of ours can be challenged.
+    account: Option<Box<Account>>,
 }
 
 /// A 2xx to come.
@@ -63,7 +66,12 @@ impl Incoming {
                 u32::try_from(first).unwrap_or(1),
             ),
             accepting: None,
+            account: None,
         }
+    }
+
+    pub(super) fn set_credentials(&mut self, credentials: Credentials) {
+        self.account = Some(Box::new(Account::new(credentials)));
     }
 
     pub(super) fn call_id(&self) -> &str {
@@ -224,7 +232,8 @@ impl Incoming {
         );
         let prack = self.reliable.unacknowledged_rseq();
         let prack = prack.map(|rseq| (rseq, self.pending.cseq));
-        let mut established = Established::as_server(self.dialog, self.peer, unacked, prack);
+        let mut established =
+            Established::as_server(self.dialog, self.peer, self.account, unacked, prack);
         established.run_session_timer(core, place, self.pending.session, now);
         State::Established(Box::new(established))
     }
