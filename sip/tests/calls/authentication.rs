@@ -2,7 +2,9 @@
 
 use offhook_sip::{
     digest::{Credentials, Secret},
-    endpoint::{EndCause, Event, InviteId, OutgoingRefer, ReferralNews},
+    endpoint::{
+        EndCause, EndpointConfig, Event, InviteId, OutgoingRefer, ReferralNews, SessionTimerPolicy,
+    },
     message::StatusCode,
 };
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::{
     world::{World, sdp},
 };
 
-const CHALLENGE: &str =
+pub(crate) const CHALLENGE: &str =
     "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
 
 pub(crate) fn credentials() -> Credentials {
@@ -277,4 +279,48 @@ fn a_challenged_reinvite_of_a_call_that_came_in_is_sent_again() {
     world.deliver(&phone.answer(&again));
     world.expect("ACK");
     assert!(matches!(world.event(), Event::ReofferAnswered { .. }));
+}
+
+#[test]
+fn an_invite_raised_by_422_counts_its_nonce_on() {
+    let world = World::with_config(EndpointConfig {
+        session_timer: Some(SessionTimerPolicy::default()),
+        ..EndpointConfig::default()
+    });
+    let (mut world, phone, _, invite) = calling_with(world, "auth", |call| {
+        call.credentials = Some(credentials());
+    });
+    world.deliver(&phone.respond(&invite, "401 Unauthorized", CHALLENGE, ""));
+    world.expect("ACK");
+    let again = world.expect("INVITE");
+    assert!(text::header(&again, "Authorization").contains("nc=00000001"));
+    world.deliver(&phone.respond(&again, "422 Too Small", "Min-SE: 3600\r\n", ""));
+    world.expect("ACK");
+    let raised = world.expect("INVITE");
+    assert_eq!(text::header(&raised, "Session-Expires"), "3600");
+    assert!(text::header(&raised, "Authorization").contains("nc=00000002"));
+    world.deliver(&phone.answer(&raised));
+    world.expect("ACK");
+    assert!(matches!(world.event(), Event::Answered { .. }));
+}
+
+#[test]
+fn a_reinvite_that_meets_491_counts_its_nonce_on() {
+    let (mut world, phone, id) = answered();
+    let body = sdp("hold").unwrap();
+    world
+        .act(|endpoint, now| endpoint.reoffer(id, body, now))
+        .unwrap();
+    let reinvite = world.expect("INVITE");
+    let challenge = CHALLENGE.replace("n1", "n2");
+    world.deliver(&phone.respond(&reinvite, "401 Unauthorized", &challenge, ""));
+    world.expect("ACK");
+    let again = world.expect("INVITE");
+    assert!(text::header(&again, "Authorization").contains("nc=00000001"));
+    world.deliver(&phone.respond(&again, "491 Request Pending", "", ""));
+    world.expect("ACK");
+    world.advance(Duration::from_secs(4));
+    let later = world.next().text;
+    assert_eq!(text::body(&later), "hold");
+    assert!(text::header(&later, "Authorization").contains("nc=00000002"));
 }

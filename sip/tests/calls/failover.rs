@@ -8,6 +8,7 @@ use offhook_sip::{
 };
 
 use crate::{
+    authentication::{CHALLENGE, credentials},
     outgoing::calling_with,
     phone::Phone,
     text,
@@ -169,4 +170,38 @@ fn a_connection_that_breaks_while_it_rings_leaves_the_call_ringing() {
     world.expect_no_event();
     world.deliver(&phone.answer(&invite));
     world.expect("ACK");
+}
+
+#[test]
+fn three_gateways_that_each_challenge_are_each_answered() {
+    let world = World::new();
+    let third = Flow {
+        remote: "203.0.113.11:5070".parse().unwrap(),
+        ..world.flow
+    };
+    let flows = vec![world.flow, second(&world), third];
+    let (mut world, phone, _, mut invite) = calling_with(world, "fail", |call| {
+        call.flows = flows;
+        call.credentials = Some(credentials());
+    });
+    for gateway in 1..=3 {
+        // What one gateway was told is nobody else's business.
+        assert!(text::headers(&invite, "Authorization").is_empty());
+        let nonce = format!("gateway-{gateway}");
+        let challenge = CHALLENGE.replace("n1", &nonce);
+        world.deliver(&phone.respond(&invite, "401 Unauthorized", &challenge, ""));
+        world.expect("ACK");
+        let again = world.expect("INVITE");
+        assert!(text::header(&again, "Authorization").contains(&nonce));
+        if gateway == 3 {
+            world.deliver(&phone.answer(&again));
+            world.expect("ACK");
+            break;
+        }
+        world.deliver(&phone.respond(&again, "503 Service Unavailable", "", ""));
+        world.expect("ACK");
+        invite = world.expect("INVITE");
+        failure(&mut world);
+    }
+    assert!(matches!(world.event(), Event::Answered { .. }));
 }

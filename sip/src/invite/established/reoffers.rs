@@ -11,7 +11,7 @@ use crate::{
         pending::PendingInvite,
         success::{Purpose, UnackedSuccess},
     },
-    message::{Method, Response, StatusCode},
+    message::{Method, Response, StatusCode, Uri},
     transaction::{
         Failure,
         table::{ClientRole, ServerInvite, TransactionId},
@@ -35,8 +35,10 @@ pub(super) struct Reinvite {
     body: Body,
     glares: u32,
     raises: u32,
-    /// `Authorization` and `Proxy-Authorization`, once challenged.
+    /// `Authorization` and `Proxy-Authorization` for the next request alone: no count of a nonce may be
+    /// used twice (RFC 7616 3.4).
     authorization: Vec<(String, String)>,
+    challenged: bool,
     cseq: u32,
     /// `None` while waiting after 491.
     transaction: Option<TransactionId>,
@@ -235,6 +237,7 @@ impl Established {
             glares: 0,
             raises: 0,
             authorization: Vec::new(),
+            challenged: false,
             cseq: 0,
             transaction: None,
         };
@@ -261,8 +264,8 @@ impl Established {
                 request.headers.push("Min-SE", min_se.as_secs().to_string());
             }
         }
-        for (name, value) in &ours.authorization {
-            request.headers.push(name, value.as_str());
+        for (name, value) in self.authorize(core, ours, &request.uri) {
+            request.headers.push(&name, value);
         }
         request.body = attach(&mut request.headers, &[], Some(ours.body.clone()));
         ours.cseq = self.dialog.local_cseq();
@@ -272,6 +275,22 @@ impl Established {
         let deadline = now + core.config.timers.timeout();
         let timer = InviteTimer::ReinviteDeadline { cseq: ours.cseq };
         core.arm(place.id, timer, deadline);
+    }
+
+    /// The answer to a challenge; made anew where the request is sent again for another reason.
+    fn authorize(
+        &mut self,
+        core: &mut Core,
+        ours: &mut Reinvite,
+        uri: &Uri,
+    ) -> Vec<(String, String)> {
+        let answers = std::mem::take(&mut ours.authorization);
+        match &mut self.account {
+            Some(account) if ours.challenged && answers.is_empty() => {
+                account.authorize(core, &Method::Invite, uri, &ours.body.bytes)
+            }
+            Some(_) | None => answers,
+        }
     }
 
     pub(in crate::invite) fn on_reinvite_response(
@@ -346,6 +365,7 @@ impl Established {
         let answered = account.answer(core, &mut request, challenge);
         if answered {
             ours.authorization = authorization_in(&request.headers);
+            ours.challenged = true;
         }
         answered
     }

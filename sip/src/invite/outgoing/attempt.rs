@@ -23,8 +23,11 @@ const MAX_RAISES: u8 = 2;
 pub(super) struct Attempt {
     call: OutgoingInvite,
     account: Option<Box<Account>>,
-    /// `Authorization` and `Proxy-Authorization`, once challenged.
+    /// `Authorization` and `Proxy-Authorization` for the next request alone: no count of a nonce may be
+    /// used twice (RFC 7616 3.4).
     authorization: Vec<(String, String)>,
+    /// Whether who is asked now has challenged, so that all it is sent says who we are.
+    challenged: bool,
     /// Which of the flows.
     flow: usize,
     /// Whether a stream that stood in for UDP failed, so that UDP carries what is too large for it.
@@ -43,6 +46,7 @@ impl Attempt {
             call,
             account,
             authorization: Vec::new(),
+            challenged: false,
             flow: 0,
             stream_failed: false,
             min_se: None,
@@ -72,7 +76,8 @@ impl Attempt {
         self.account
     }
 
-    pub(super) fn request(&self, core: &Core, half: &DialogId, cseq: u32) -> Request {
+    pub(super) fn request(&mut self, core: &mut Core, half: &DialogId, cseq: u32) -> Request {
+        let authorization = self.authorize(core);
         let call = &self.call;
         let mut request = Request::new(Method::Invite, call.target.clone());
         let headers = &mut request.headers;
@@ -98,7 +103,7 @@ impl Attempt {
             }
         }
         let further = call.identity.iter().chain(&call.extra);
-        for (name, value) in self.authorization.iter().chain(further) {
+        for (name, value) in authorization.iter().chain(further) {
             headers.push(name, value.as_str());
         }
         if let Some(Body {
@@ -110,6 +115,20 @@ impl Attempt {
             request.body.clone_from(bytes);
         }
         request
+    }
+
+    /// The answer to a challenge; made anew where the request is sent again for another reason.
+    fn authorize(&mut self, core: &mut Core) -> Vec<(String, String)> {
+        let answers = std::mem::take(&mut self.authorization);
+        let Some(account) = &mut self.account else {
+            return answers;
+        };
+        if !self.challenged || !answers.is_empty() {
+            return answers;
+        }
+        let body = self.call.body.as_ref();
+        let body = body.map_or(&[][..], |body| &body.bytes);
+        account.authorize(core, &Method::Invite, &self.call.target, body)
     }
 
     /// Takes a 401 or 407 to `request`. `false` when it cannot be answered.
@@ -130,6 +149,7 @@ impl Attempt {
             return false;
         }
         self.authorization = authorization_in(&request.headers);
+        self.challenged = true;
         true
     }
 
@@ -144,12 +164,14 @@ impl Attempt {
         true
     }
 
-    /// Goes on to the next flow, if there is one.
+    /// Goes on to the next flow, if there is one. It has asked nothing yet: the answer to another gateway's
+    /// nonce would count there as one that was refused.
     pub(super) fn next_flow(&mut self) -> bool {
         if self.flow + 1 >= self.call.flows.len() {
             return false;
         }
         self.flow += 1;
+        self.challenged = false;
         true
     }
 
@@ -206,7 +228,7 @@ impl Attempt {
         self.call.target = target;
         // What was asked for by the first target's domain means nothing to another.
         self.call.route.clear();
-        self.authorization.clear();
+        self.challenged = false;
         self.call.flows = flows;
         self.flow = 0;
         self.stream_failed = false;
