@@ -223,3 +223,33 @@ fn the_timers_of_ended_sessions_do_not_heap_up_until_they_would_fire() {
     world.expect("BYE");
     assert_eq!(world.ended(), EndCause::SessionExpired);
 }
+
+#[test]
+fn a_refresh_of_theirs_that_is_answered_without_an_interval_turns_the_timer_off() {
+    let lines = "Supported: timer\r\nSession-Expires: 600;refresher=uac\r\n";
+    for method in ["UPDATE", "INVITE"] {
+        let (mut world, mut phone, id, _) = taken(lines);
+        world.advance(300 * SECOND);
+        // It came to us by another server now, which knows nothing of session timers.
+        let accepted = if method == "UPDATE" {
+            world.deliver(&phone.request_with("UPDATE", "", ""));
+            world.expect("200 UPDATE")
+        } else {
+            phone.extra.clear();
+            world.deliver(&phone.reinvite());
+            world.expect("100 INVITE");
+            world.event();
+            world
+                .act(|endpoint, now| endpoint.accept_reoffer(id, sdp("answer"), now))
+                .unwrap();
+            let accepted = world.expect("200 INVITE");
+            world.deliver(&phone.ack());
+            world.event();
+            accepted
+        };
+        assert!(text::headers(&accepted, "Session-Expires").is_empty());
+        world.advance(7200 * SECOND);
+        world.expect_silence();
+        world.expect_no_event();
+    }
+}

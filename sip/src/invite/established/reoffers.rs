@@ -138,19 +138,6 @@ impl Established {
             self.dialog.refresh_from(&arrival.request.headers);
             let response = pending.response(core, StatusCode::OK, None, &[]);
             core.respond(transaction, &response, now);
-            self.refreshed_by_them(core, place, session, now);
-        }
-    }
-
-    /// Their re-INVITE or UPDATE was accepted: the session goes on for another interval, if it named one.
-    fn refreshed_by_them(
-        &mut self,
-        core: &mut Core,
-        place: Place,
-        session: Option<SessionTimer>,
-        now: Instant,
-    ) {
-        if session.is_some() {
             self.run_session_timer(core, place, session, now);
         }
     }
@@ -178,7 +165,8 @@ impl Established {
             let unacked = UnackedSuccess::send(core, place, invite, &response, purpose, now);
             self.unacked = Some(unacked);
         }
-        self.refreshed_by_them(core, place, theirs.session, now);
+        // Also where our 2xx names no interval: then the session has no end (RFC 4028 7.2).
+        self.run_session_timer(core, place, theirs.session, now);
         Ok(())
     }
 
