@@ -243,6 +243,15 @@ pub(crate) fn tag_to(headers: &mut Headers, tag: &str) {
     }
 }
 
+/// Puts another tag in the place of `tag`, which [`tag_to`] put there.
+pub(crate) fn retag_to(headers: &mut Headers, tag: &str, by: &str) {
+    let to = headers.get("To").and_then(|to| to.strip_suffix(tag));
+    if let Some(to) = to {
+        let retagged = format!("{to}{by}");
+        headers.set("To", retagged);
+    }
+}
+
 /// `header` with a tag appended; the rest stays byte for byte.
 fn with_tag(mut header: String, tag: &str) -> String {
     header.push_str(";tag=");

@@ -74,12 +74,12 @@ impl Signalling {
             Verdict::Stale => true,
             Verdict::Malformed => {
                 counting::call_refused(400, "malformed_credentials");
-                self.reject(invite, StatusCode::BAD_REQUEST, &[], now);
+                self.reject_unproven(invite, StatusCode::BAD_REQUEST, &[], now);
                 return false;
             }
             Verdict::Refused => {
                 counting::call_refused(403, "wrong_credentials");
-                self.reject(invite, StatusCode::FORBIDDEN, &[], now);
+                self.reject_unproven(invite, StatusCode::FORBIDDEN, &[], now);
                 return false;
             }
         };
@@ -89,7 +89,19 @@ impl Signalling {
             .iter()
             .map(|challenge| ("WWW-Authenticate", challenge.as_str()))
             .collect();
-        self.reject(invite, StatusCode::UNAUTHORIZED, &headers, now);
+        self.reject_unproven(invite, StatusCode::UNAUTHORIZED, &headers, now);
         false
+    }
+    /// RFC 3261 26.3.2.4: who has shown nothing may be whoever wrote another's address, and is answered once.
+    fn reject_unproven(
+        &mut self,
+        invite: InviteId,
+        status: StatusCode,
+        headers: &[(&str, &str)],
+        now: Instant,
+    ) {
+        if let Err(misuse) = self.endpoint.reject_once(invite, status, headers, now) {
+            tracing::debug!(%misuse, "a refusal came too late");
+        }
     }
 }

@@ -230,7 +230,6 @@ impl Endpoint {
         };
         let transaction = self.core.open_invite(&arrival, invite);
         let trying = Response::to_request(&arrival.request, StatusCode::TRYING);
-        self.core.respond(transaction, &trying, now);
         let pending = PendingInvite::new(&self.core, &arrival, transaction, &local_tag, session);
         self.core.register(dialog.id(), id);
         let flow = arrival.source;
@@ -243,6 +242,8 @@ impl Endpoint {
             flow,
             replaces,
         });
+        // Behind the event, so that who is to show first who it is can be sent that alone.
+        self.core.respond(transaction, &trying, now);
     }
 
     /// The call that an INVITE takes the place of (RFC 3891 3): 400 to a Replaces that cannot be read or is

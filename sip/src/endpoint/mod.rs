@@ -181,6 +181,28 @@ impl Endpoint {
         self.command(id, |invite, core| invite.reject(core, status, extra, now))
     }
 
+    /// Refuses an incoming call with 300 to 699, once and with nothing kept for it: for who has not shown
+    /// who it is (RFC 3261 26.3.2.4). The answer is not repeated, whoever it is lost to asks again, and its
+    /// ACK is absorbed. Where [`Event::Incoming`] is answered so before more output is polled, 100 does not
+    /// leave either: a forged source is sent one message. A call that was rung is refused as by
+    /// [`reject`](Self::reject).
+    ///
+    /// # Errors
+    /// [`Misuse`] when the call is not an unanswered incoming one or `status` is another.
+    pub fn reject_once(
+        &mut self,
+        id: InviteId,
+        status: StatusCode,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        check_refusal(status)?;
+        check_extra(extra)?;
+        self.command(id, |invite, core| {
+            invite.reject_once(core, status, extra, now)
+        })
+    }
+
     /// Ends a call: an established one with BYE, which as callee waits for the ACK (RFC 3261 15),
     /// an outgoing unanswered one with CANCEL. Again is no error while the call is ending.
     ///

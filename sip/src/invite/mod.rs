@@ -164,6 +164,23 @@ impl Invite {
         Ok(())
     }
 
+    pub(crate) fn reject_once(
+        &mut self,
+        core: &mut Core,
+        status: StatusCode,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> Result<(), Misuse> {
+        let State::Incoming(_) = &self.state else {
+            return self.wrong("reject");
+        };
+        self.change(|place, state| match state {
+            State::Incoming(incoming) => incoming.reject_once(core, *place, status, extra, now),
+            other => other,
+        });
+        Ok(())
+    }
+
     /// Ends an established call; an outgoing one that is not answered yet is cancelled.
     pub(crate) fn bye(
         &mut self,

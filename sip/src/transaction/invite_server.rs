@@ -96,6 +96,16 @@ impl InviteServer {
         matches!(self.state, State::Terminated)
     }
 
+    /// The last provisional response, before a final one.
+    pub(crate) fn provisional(&self) -> Option<&[u8]> {
+        match &self.state {
+            State::Proceeding { provisional } => provisional.as_deref(),
+            State::Completed { .. } | State::Confirmed | State::Accepted | State::Terminated => {
+                None
+            }
+        }
+    }
+
     /// Whether a refusal is still unacknowledged, or no final response was sent: in both cases a
     /// copy of the INVITE by another path is the same attempt and not a new one.
     pub(crate) fn is_running(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Core, arrival::Arrival};
+use super::{Core, Output, arrival::Arrival};
 use crate::{
     dialog::tag_to,
     message::{Method, Response, StatusCode},
@@ -157,6 +157,22 @@ impl Core {
             .headers
             .push("Server", self.config.user_agent.as_str());
         response
+    }
+
+    /// Answers the INVITE of a server transaction and forgets it: the answer is not repeated, and its ACK
+    /// finds nothing. A 100 that has not left yet need not.
+    pub(crate) fn respond_and_forget(&mut self, id: TransactionId, response: &Response) {
+        let Some(closed) = self.close_server(id) else {
+            return;
+        };
+        if let ServerMachine::Invite(machine, _) = &closed.machine
+            && let Some(trying) = machine.provisional()
+            && let Some(Output::Transmit { bytes, .. }) = self.outputs.front()
+            && bytes == trying
+        {
+            self.outputs.pop_front();
+        }
+        self.transmit(closed.flow, response.to_bytes());
     }
 
     /// Answers the request of a server transaction; says nothing if it has ended.

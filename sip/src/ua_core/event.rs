@@ -170,7 +170,7 @@ pub enum RegistrationFailure {
 /// What happened to a call.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A new call; 100 was sent. Answer with [`ring`](crate::endpoint::Endpoint::ring),
+    /// A new call; 100 is the next output. Answer with [`ring`](crate::endpoint::Endpoint::ring),
     /// [`accept`](crate::endpoint::Endpoint::accept) or [`reject`](crate::endpoint::Endpoint::reject).
     Incoming {
         /// Its name from now on.

@@ -40,7 +40,10 @@ use crate::{
     transaction::{
         Pace, Step, Timer, invite_client,
         key::MergeKey,
-        table::{ClientMachine, ClientTable, ServerMachine, ServerTable, TransactionId},
+        table::{
+            ClientMachine, ClientTable, ServerMachine, ServerTable, ServerTransaction,
+            TransactionId,
+        },
     },
 };
 
@@ -134,19 +137,21 @@ impl Core {
         };
         let (flow, terminated) = (transaction.flow, transaction.machine.is_terminated());
         self.send_and_arm(flow, step, now, |timer| Alarm::Server(id, timer));
-        if !terminated {
-            return;
+        if terminated {
+            self.close_server(id);
         }
-        let Some(closed) = self.servers.close(id) else {
-            return;
-        };
-        if let ServerMachine::Invite(_, invite) = closed.machine
-            && let Some(key) = invite.merge_key
-            && self.transactions_by_merge_key.get(&key) == Some(&id)
+    }
+
+    fn close_server(&mut self, id: TransactionId) -> Option<ServerTransaction> {
+        let closed = self.servers.close(id)?;
+        if let ServerMachine::Invite(_, invite) = &closed.machine
+            && let Some(key) = &invite.merge_key
+            && self.transactions_by_merge_key.get(key) == Some(&id)
         {
-            self.transactions_by_merge_key.remove(&key);
+            self.transactions_by_merge_key.remove(key);
             give_back_room(&mut self.transactions_by_merge_key);
         }
+        Some(closed)
     }
 
     /// Does what a client machine asked for.

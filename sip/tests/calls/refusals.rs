@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_sip::{
-    endpoint::{EndpointConfig, Limits, Reception},
+    endpoint::{EndCause, EndpointConfig, Event, Limits, Output, Reception},
     message::StatusCode,
 };
 
@@ -11,7 +11,7 @@ use crate::{
     answering::{established, offered},
     phone::Phone,
     text,
-    world::World,
+    world::{T1, World},
 };
 
 /// Sends one request outside a dialog and returns its only answer.
@@ -491,4 +491,58 @@ fn wound_70_compact_mixed_and_unknown_headers_are_accepted_and_what_is_damaged_i
     let refusal = answer_to(&mut world, &damaged);
     assert!(refusal.starts_with("SIP/2.0 400 "), "{refusal}");
     assert_eq!(world.endpoint.statistics().parse_errors, 1);
+}
+
+#[test]
+fn a_challenge_is_sent_once_and_nothing_is_kept_for_it() {
+    let mut world = World::new();
+    let flow = world.flow;
+    let phone = Phone::new("r60");
+    let challenge = [("WWW-Authenticate", "Digest realm=\"offhook\", nonce=\"n1\"")];
+    let mut tags = Vec::new();
+    // A copy is one like the first: nobody remembers that.
+    for _ in 0..2 {
+        let (endpoint, now) = (&mut world.endpoint, world.now);
+        endpoint.handle_datagram(flow, phone.invite().as_bytes(), now);
+        let Some(Output::Event(Event::Incoming { id, .. })) = endpoint.poll_output() else {
+            panic!("Incoming should be the first word")
+        };
+        world
+            .act(|endpoint, now| {
+                endpoint.reject_once(id, StatusCode::UNAUTHORIZED, &challenge, now)
+            })
+            .unwrap();
+        let refusal = world.expect("401 INVITE");
+        assert!(!text::header(&refusal, "WWW-Authenticate").is_empty());
+        tags.push(text::tag(&refusal, "To").to_owned());
+        assert_eq!(world.ended(), EndCause::Refused(StatusCode::UNAUTHORIZED));
+        let left = world.endpoint.statistics();
+        assert_eq!((left.transactions, left.dialogs, left.invites), (0, 0, 0));
+        assert_eq!((left.merge_keys, left.timers), (0, 0));
+        world.advance(64 * T1);
+        world.expect_silence();
+        world.deliver(&phone.ack_refusal(&refusal));
+        world.expect_silence();
+    }
+    assert_eq!(tags[0], tags[1]);
+    assert_eq!(world.endpoint.statistics().stray_acks, 2);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_call_that_was_rung_is_refused_until_its_ack_also_by_who_would_refuse_it_once() {
+    let (mut world, phone, id) = offered("r61");
+    world
+        .act(|endpoint, now| endpoint.ring(id, StatusCode::RINGING, None, &[], now))
+        .unwrap();
+    let ringing = world.expect("180 INVITE");
+    world
+        .act(|endpoint, now| endpoint.reject_once(id, StatusCode::UNAUTHORIZED, &[], now))
+        .unwrap();
+    let refusal = world.expect("401 INVITE");
+    assert_eq!(text::tag(&refusal, "To"), text::tag(&ringing, "To"));
+    world.advance(T1);
+    world.expect("401 INVITE");
+    world.deliver(&phone.ack_refusal(&refusal));
+    world.expect_nothing_left();
 }

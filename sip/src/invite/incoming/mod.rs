@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::ua_core::timers::InviteTimer;
 use crate::{
-    dialog::Dialog,
+    dialog::{Dialog, retag_to},
     digest::Credentials,
     message::{Message, Request, StatusCode},
     ua_core::{Body, Core, EndCause, Event, ExtraHeaders, account::Account, arrival::Arrival},
@@ -30,6 +30,8 @@ pub(crate) struct Incoming {
     pub(super) dialog: Dialog,
     pending: PendingInvite,
     peer: Peer,
+    /// Whether the far end knows the tag of our end of the dialog.
+    rung: bool,
     /// The last 101-199 we sent unreliably.
     provisional: Option<(u16, Vec<u8>)>,
     reliable: ReliableProvisionals,
@@ -60,6 +62,7 @@ impl Incoming {
             dialog,
             pending,
             peer: Peer::of(&invite.headers),
+            rung: false,
             provisional: None,
             reliable: ReliableProvisionals::new(
                 Reliability::wanted_by(&invite.headers),
@@ -90,6 +93,7 @@ impl Incoming {
         if self.accepting.is_some() {
             return;
         }
+        self.rung = true;
         if self.reliable.applies_to(body.as_ref()) {
             let response = self.pending.response(core, status, body, extra);
             self.reliable
@@ -254,6 +258,27 @@ impl Incoming {
             EndCause::Refused(status),
             None,
         )
+    }
+
+    /// Refuses it once, with nothing kept: each copy of the INVITE is one like the first.
+    pub(super) fn reject_once(
+        self,
+        core: &mut Core,
+        place: Place,
+        status: StatusCode,
+        extra: ExtraHeaders<'_>,
+        now: Instant,
+    ) -> State {
+        if self.rung {
+            return self.reject(core, place, status, extra, now);
+        }
+        let id = self.dialog.id();
+        let mut response = self.pending.response(core, status, None, extra);
+        // RFC 3261 8.2.7: the same tag for each copy.
+        let tag = core.identifiers.stateless_tag(&id.call_id, &id.remote_tag);
+        retag_to(&mut response.headers, &id.local_tag, &tag);
+        core.respond_and_forget(self.pending.transaction, &response);
+        finish(core, place, id, EndCause::Refused(status), None)
     }
 
     pub(super) fn on_cancel(
