@@ -64,12 +64,16 @@ impl Endpoint {
     /// The transport could not deliver by `flow` (for UDP, an ICMP error; else the connection could not
     /// be had, or is gone): requests that wait for an answer to what they sent by it fail now (RFC 3261
     /// 17.1.4 and 18.4); those that another transport or another of our addresses carries do not.
+    /// A registration whose connection is gone registers anew a second or so later (RFC 5626 4.5).
     /// Responses and established calls are left to their timers, because an ICMP error is easily forged
     /// and may be about one lost route, and a far end that closes a quiet connection means no goodbye.
     pub fn handle_transport_error(&mut self, flow: Flow, now: Instant) {
         if flow.transport.is_reliable() {
             for invite in self.invites.values_mut() {
                 invite.on_connection_lost(flow);
+            }
+            for registration in self.registrations.values_mut() {
+                registration.on_connection_lost(&mut self.core, flow, now);
             }
         }
         for id in self.core.clients_awaiting(flow) {

@@ -8,6 +8,9 @@
 //!                      remove: Removing ──► gone
 //! ```
 //!
+//! Where the connection that a binding was made by is gone, its refresh is due soon (RFC 5626 4.5): the
+//! registrar may have no other way to us.
+//!
 //! It owns the Call-ID, the CSeq and what the registrar granted. Where the registrar is, is told by the
 //! caller, who hears of every failure and may name other flows before the next try.
 
@@ -29,6 +32,9 @@ use crate::{
 
 use granted::granted_expiry;
 
+/// A connection that stood for so long was a sound one: its loss is the first.
+const SOUND: Duration = Duration::from_secs(120);
+
 /// How often a 423 raises what we ask for, in one try.
 const MAX_RAISES: u8 = 2;
 
@@ -48,6 +54,12 @@ pub(crate) struct Registration {
     /// Tries that failed since the last success.
     failures: u32,
     state: State,
+    /// The flow that the binding was made by, and since when; `None` when it is gone.
+    stands: Option<(Flow, Instant)>,
+    /// Connections in a row that were lost soon.
+    losses: u32,
+    /// When the timer that counts fires.
+    due_at: Instant,
     /// Of the timer that counts; an older one is ignored.
     generation: u32,
 }
@@ -81,6 +93,9 @@ impl Registration {
             flow: 0,
             failures: 0,
             state: State::Registering,
+            stands: None,
+            losses: 0,
+            due_at: now,
             generation: 0,
             plan,
         };
@@ -243,6 +258,10 @@ impl Registration {
     fn on_success(&mut self, core: &mut Core, response: &Response, now: Instant) {
         self.state = State::Registered;
         self.failures = 0;
+        let flow = self.flow();
+        if self.stands.is_none_or(|(by, _)| by != flow) {
+            self.stands = Some((flow, now));
+        }
         let expires = granted_expiry(response, &self.contact(core), self.expires);
         // Early enough that a lost REGISTER can be repeated, late enough not to be a nuisance.
         let refresh = (expires * 5 / 6).max(Duration::from_secs(1));
@@ -308,9 +327,34 @@ impl Registration {
         }
     }
 
+    /// A connection is gone. If the binding was made by it, it is made anew in about a second: not at once,
+    /// since a registrar that begins anew loses all its connections together. One that closes each soon is
+    /// asked less and less often, and no less often than it would be without that.
+    pub(crate) fn on_connection_lost(&mut self, core: &mut Core, flow: Flow, now: Instant) {
+        let by_it = |(by, _): &mut (Flow, Instant)| *by == flow;
+        if self.state != State::Registered {
+            return;
+        }
+        let Some((_, since)) = self.stands.take_if(by_it) else {
+            return;
+        };
+        if now.saturating_duration_since(since) >= SOUND {
+            self.losses = 0;
+        }
+        let random = core.identifiers.below(1_000);
+        let wait = match self.losses.checked_sub(1) {
+            None => Duration::from_millis(500 + random),
+            Some(earlier) => back_off::wait(earlier, random),
+        };
+        self.losses = self.losses.saturating_add(1);
+        let at = self.due_at.min(now + wait);
+        self.arm(core, at);
+    }
+
     /// The next flow at once, or after the last the back-off.
     fn flow_failed(&mut self, core: &mut Core, failure: FlowFailure, now: Instant) {
         let flow = self.flow();
+        self.stands = None;
         if self.flow + 1 < self.plan.flows.len() {
             self.tell(core, RegistrationEvent::FlowFailed { flow, failure });
             self.flow += 1;
@@ -324,6 +368,7 @@ impl Registration {
 
     fn fail(&mut self, core: &mut Core, failure: RegistrationFailure, now: Instant) {
         self.state = State::Waiting;
+        self.stands = None;
         let random = core.identifiers.below(1_000);
         let mut wait = back_off::wait(self.failures, random);
         if let RegistrationFailure::Flow {
@@ -349,6 +394,7 @@ impl Registration {
 
     fn arm(&mut self, core: &mut Core, at: Instant) {
         self.generation += 1;
+        self.due_at = at;
         let alarm = Alarm::Registration(self.id, self.generation);
         core.timers.arm(alarm, at);
     }

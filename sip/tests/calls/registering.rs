@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_sip::{
     endpoint::{
         Flow, FlowFailure, Output, RegistrationEvent, RegistrationFailure, RegistrationId,
-        RegistrationPlan,
+        RegistrationPlan, Transport,
     },
     message::StatusCode,
 };
@@ -243,4 +243,96 @@ fn a_probe_tells_any_final_answer_and_silence() {
     assert_eq!(answer, Err(FlowFailure::Silent));
     world.sent();
     world.expect_nothing_left();
+}
+
+/// A binding that was made by a connection, and its flow.
+fn connected() -> (World, Phone, Flow) {
+    let mut world = World::new();
+    world.flow.transport = Transport::Tcp;
+    let plan = plan(&world);
+    world
+        .act(|endpoint, now| endpoint.register(plan, now))
+        .unwrap();
+    let register = world.expect("REGISTER");
+    let phone = Phone::new("reg");
+    world.deliver(&ok(&phone, &register, 600));
+    event(&mut world);
+    let flow = world.flow;
+    (world, phone, flow)
+}
+
+#[test]
+fn a_binding_whose_connection_is_gone_is_made_anew_at_once() {
+    let (mut world, phone, flow) = connected();
+    world.advance(SECOND);
+    let lost_at = world.now;
+    // A response that cannot leave by it says the same again.
+    for _ in 0..2 {
+        world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+    }
+    world.expect_silence();
+    let due = world.endpoint.poll_timeout().unwrap() - lost_at;
+    assert!(due >= SECOND / 2 && due <= 3 * SECOND / 2, "{due:?}");
+    world.advance(2 * SECOND);
+    let again = world.next();
+    assert_eq!(text::summary(&again.text), "REGISTER");
+    assert_eq!((again.to, again.transport), (flow.remote, flow.transport));
+    assert_eq!(text::cseq(&again.text), 2);
+    world.deliver(&ok(&phone, &again.text, 600));
+    assert!(matches!(
+        event(&mut world),
+        RegistrationEvent::Registered { .. }
+    ));
+    // From then on it is refreshed as before.
+    world.advance(490 * SECOND);
+    world.expect_silence();
+    world.advance(20 * SECOND);
+    world.expect("REGISTER");
+}
+
+#[test]
+fn connections_of_others_and_icmp_errors_lead_to_no_register() {
+    let (mut world, _, flow) = connected();
+    let other = Flow {
+        remote: "203.0.113.77:5070".parse().unwrap(),
+        ..flow
+    };
+    let datagrams = Flow {
+        transport: Transport::Udp,
+        ..flow
+    };
+    for elsewhere in [other, datagrams] {
+        world.act(|endpoint, now| endpoint.handle_transport_error(elsewhere, now));
+    }
+    world.advance(490 * SECOND);
+    world.expect_silence();
+}
+
+#[test]
+fn a_registrar_that_closes_each_connection_is_asked_less_and_less_often() {
+    let (mut world, phone, flow) = connected();
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let lost_at = world.now;
+        world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+        let sent = loop {
+            let due = world.endpoint.poll_timeout().unwrap();
+            world.advance(due - world.now);
+            if let Some(sent) = world.sent().pop() {
+                break sent;
+            }
+        };
+        waits.push((world.now - lost_at).as_secs());
+        world.deliver(&ok(&phone, &sent.text, 600));
+    }
+    for (wait, least) in waits.iter().zip([0, 15, 30, 60, 120, 240, 480]) {
+        assert!((least..=2 * least.max(1)).contains(wait), "{waits:?}");
+    }
+    // The refresh that is due is never put off.
+    assert!(waits[6] <= 500, "{waits:?}");
+    // One that stood for some time is missed soon again.
+    world.advance(121 * SECOND);
+    world.act(|endpoint, now| endpoint.handle_transport_error(flow, now));
+    world.advance(2 * SECOND);
+    world.expect("REGISTER");
 }
