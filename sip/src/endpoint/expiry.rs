@@ -80,6 +80,12 @@ impl Endpoint {
             let Some(transaction) = self.core.clients.get_mut(id) else {
                 continue;
             };
+            let unsent = match &transaction.machine {
+                ClientMachine::NonInvite(machine) if flow.transport.is_reliable() => {
+                    machine.unanswered_request().map(<[u8]>::to_vec)
+                }
+                ClientMachine::NonInvite(_) | ClientMachine::Invite(..) => None,
+            };
             let step = match &mut transaction.machine {
                 ClientMachine::Invite(machine, _) => {
                     machine.handle(invite_client::Input::TransportFailed)
@@ -90,6 +96,14 @@ impl Endpoint {
             };
             let (role, failure, used) = (transaction.role, step.failure, transaction.flow);
             self.core.follow_client(id, step, now);
+            if let (Some(request), Some(invite)) = (unsent, role.may_be_sent_again()) {
+                let sent = self.with_invite(invite, |invite, core| {
+                    invite.fall_back_to_datagrams(core, role, &request, now)
+                });
+                if sent == Some(true) {
+                    continue;
+                }
+            }
             self.on_client_failure((id, used), role, failure, now);
         }
     }
@@ -139,7 +153,7 @@ impl Endpoint {
             }
             ClientRole::Reinvite(invite) => {
                 self.with_invite(invite, |invite, core| {
-                    invite.on_reinvite_failure(core, id, failure, now);
+                    invite.on_reinvite_failure(core, id, (failure, used), now);
                 });
             }
             ClientRole::Register(id) => {

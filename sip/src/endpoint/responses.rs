@@ -70,7 +70,7 @@ impl Endpoint {
             });
             return;
         }
-        if let (Some(request), Some(invite)) = (challenged, role.may_be_asked_again()) {
+        if let (Some(request), Some(invite)) = (challenged, role.may_be_sent_again()) {
             let asked_again = self.with_invite(invite, |invite, core| {
                 invite.ask_again(core, role, &request, &response, now)
             });

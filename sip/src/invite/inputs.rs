@@ -260,31 +260,53 @@ impl Invite {
             .and_then(|to| to.tag())
             .unwrap_or_default();
         let flow = self.place.flow;
-        let Some((account, dialog)) = self.account_and_dialog(remote_tag) else {
+        let Some((Some(account), dialog)) = self.account_and_dialog(remote_tag) else {
             return false;
         };
         if !account.answer(core, &mut request, challenge) {
             return false;
         }
-        let number = dialog.next_cseq();
-        let method = request.method.clone();
         let flow = core.flow_of(dialog, flow);
-        let headers = &mut request.headers;
-        headers.set("CSeq", CSeq { number, method }.to_string());
-        // Both are put in anew when it is sent.
-        headers.remove("Via");
-        headers.remove("User-Agent");
-        if let ClientRole::Refer(_, referral) = role {
-            core.renumber_referral(referral, number);
-        }
-        core.request(request, flow, role, now);
+        send_as_next(core, dialog, request, flow, role, now);
         true
     }
 
-    fn account_and_dialog(&mut self, remote_tag: &str) -> Option<(&mut Account, &mut Dialog)> {
+    /// The stream that carried a large request instead of UDP failed: by UDP then, as RFC 3261 18.1.1 asks, with
+    /// all that follow in this usage. `false` when UDP was not its way.
+    pub(crate) fn fall_back_to_datagrams(
+        &mut self,
+        core: &mut Core,
+        role: ClientRole,
+        request: &[u8],
+        now: Instant,
+    ) -> bool {
+        let Ok(Some(Message::Request(mut request))) = parse_datagram(request) else {
+            return false;
+        };
+        let Place { id, flow } = self.place;
+        let remote_tag = request.headers.to_tag().ok().flatten().unwrap_or_default();
+        let Some((account, dialog)) = self.account_and_dialog(remote_tag) else {
+            return false;
+        };
+        let flow = core.flow_of(dialog, flow);
+        if flow.transport.is_reliable() {
+            return false;
+        }
+        core.keep_to_datagrams(id);
+        if let Some(account) = account {
+            account.answer_anew(core, &mut request);
+        }
+        send_as_next(core, dialog, request, flow, role, now);
+        true
+    }
+
+    fn account_and_dialog(
+        &mut self,
+        remote_tag: &str,
+    ) -> Option<(Option<&mut Account>, &mut Dialog)> {
         match &mut self.state {
-            State::Established(call) => Some((call.account.as_deref_mut()?, &mut call.dialog)),
-            State::Leaving(call) => Some((call.account.as_deref_mut()?, &mut call.dialog)),
+            State::Established(call) => Some((call.account.as_deref_mut(), &mut call.dialog)),
+            State::Leaving(call) => Some((call.account.as_deref_mut(), &mut call.dialog)),
             State::Outgoing(call) => call.account_and_early_dialog(remote_tag),
             State::Incoming(_) | State::Ended => None,
         }
@@ -343,12 +365,12 @@ impl Invite {
         &mut self,
         core: &mut Core,
         transaction: TransactionId,
-        failure: Failure,
+        (failure, used): (Failure, Flow),
         now: Instant,
     ) {
         self.change(|place, state| match state {
             State::Established(call) if call.is_reoffering_with(transaction) => {
-                call.on_reinvite_failure(core, *place, failure, now)
+                call.on_reinvite_failure(core, *place, (failure, used), now)
             }
             State::Established(_)
             | State::Incoming(_)
@@ -381,6 +403,28 @@ impl State {
             }
         }
     }
+}
+
+/// Sends a request of a dialog again, as the next in it.
+fn send_as_next(
+    core: &mut Core,
+    dialog: &mut Dialog,
+    mut request: Request,
+    flow: Flow,
+    role: ClientRole,
+    now: Instant,
+) {
+    let number = dialog.next_cseq();
+    let method = request.method.clone();
+    let headers = &mut request.headers;
+    headers.set("CSeq", CSeq { number, method }.to_string());
+    // Both are put in anew when it is sent.
+    headers.remove("Via");
+    headers.remove("User-Agent");
+    if let ClientRole::Refer(_, referral) = role {
+        core.renumber_referral(referral, number);
+    }
+    core.request(request, flow, role, now);
 }
 
 fn cause_of(failure: Failure) -> EndCause {

@@ -383,6 +383,7 @@ fn finish(
     message: Option<Message>,
 ) -> State {
     core.unregister(dialog);
+    core.forget_path(place.id);
     core.emit(Event::Ended {
         id: place.id,
         cause,

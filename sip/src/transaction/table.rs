@@ -68,8 +68,23 @@ pub(crate) enum ClientRole {
 }
 
 impl ClientRole {
-    /// The usage that would answer a challenge, other than of an INVITE.
-    pub(crate) fn may_be_asked_again(self) -> Option<InviteId> {
+    /// The usage it belongs to.
+    pub(crate) fn usage(self) -> Option<InviteId> {
+        match self {
+            Self::Invite(id)
+            | Self::Reinvite(id)
+            | Self::Bye(id)
+            | Self::Refresh(id)
+            | Self::Refer(id, _)
+            | Self::Notify(id, _)
+            | Self::Info(id)
+            | Self::InDialog(id) => Some(id),
+            Self::Register(_) | Self::Probe(_) | Self::Unattended => None,
+        }
+    }
+
+    /// The usage that would send a request again, with an answer to its challenge or by another transport, other than of an INVITE.
+    pub(crate) fn may_be_sent_again(self) -> Option<InviteId> {
         match self {
             Self::Bye(id)
             | Self::Refresh(id)

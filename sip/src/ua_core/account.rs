@@ -53,6 +53,19 @@ impl Account {
         }
     }
 
+    /// Answers anew what `request` answers, if it does: it is sent once more, and its nonce is used once more.
+    pub(crate) fn answer_anew(&mut self, core: &mut Core, request: &mut Request) {
+        if authorization_in(&request.headers).is_empty() {
+            return;
+        }
+        let answers = self.authorize(core, &request.method, &request.uri, &request.body);
+        request.headers.remove("Authorization");
+        request.headers.remove("Proxy-Authorization");
+        for (name, value) in answers {
+            request.headers.push(&name, value);
+        }
+    }
+
     /// What a new request says of itself, when challenges were answered before.
     pub(crate) fn authorize(
         &mut self,

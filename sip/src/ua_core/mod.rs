@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) outputs: VecDeque<Output>,
     /// Which usage a request inside a dialog is for.
     pub(crate) invites_by_dialog: SeededMap<DialogId, InviteId>,
+    /// Usages towards whose far end a stream that stood in for UDP failed.
+    datagrams_only: BTreeSet<InviteId>,
     /// The REFERs of ours whose outcome is not known.
     pub(crate) referrals: Referrals,
     /// Which transaction an INVITE that came by another path repeats.
@@ -77,6 +79,7 @@ impl Core {
             transactions_by_merge_key: identifiers.map(),
             referrals: Referrals::new(&identifiers),
             awaiting: BTreeSet::new(),
+            datagrams_only: BTreeSet::new(),
             timers: TimerQueue::default(),
             outputs: VecDeque::new(),
             statistics: EndpointStatistics::default(),
@@ -128,6 +131,20 @@ impl Core {
             Some(stream) if obeyed && wants_tcp => stream,
             Some(_) | None => flow,
         }
+    }
+
+    /// From now on no request of a usage is moved to a stream for its size (RFC 3261 18.1.1).
+    pub(crate) fn keep_to_datagrams(&mut self, id: InviteId) {
+        self.datagrams_only.insert(id);
+    }
+
+    /// A usage is over, or goes elsewhere: what is known of its path counts no more.
+    pub(crate) fn forget_path(&mut self, id: InviteId) {
+        self.datagrams_only.remove(&id);
+    }
+
+    pub(crate) fn keeps_to_datagrams(&self, id: InviteId) -> bool {
+        self.datagrams_only.contains(&id)
     }
 
     /// Does what a server machine asked for.

@@ -26,7 +26,7 @@ impl Core {
         now: Instant,
     ) -> TransactionId {
         let branch = self.identifiers.branch();
-        let flow = self.flow_for(&request, flow);
+        let flow = self.flow_for(&request, flow, role);
         self.stamp(&mut request, flow, &branch);
         self.request_with_branch(request, branch, flow, role, now)
     }
@@ -59,19 +59,6 @@ impl Core {
     /// Sends an INVITE or re-INVITE.
     pub(crate) fn invite(
         &mut self,
-        request: Request,
-        cseq: u32,
-        flow: Flow,
-        role: ClientRole,
-        now: Instant,
-    ) -> TransactionId {
-        let flow = self.flow_for(&request, flow);
-        self.invite_by(request, cseq, flow, role, now)
-    }
-
-    /// The same by `flow` and no other, however large it is.
-    pub(crate) fn invite_by(
-        &mut self,
         mut request: Request,
         cseq: u32,
         flow: Flow,
@@ -79,6 +66,7 @@ impl Core {
         now: Instant,
     ) -> TransactionId {
         let branch = self.identifiers.branch();
+        let flow = self.flow_for(&request, flow, role);
         self.stamp(&mut request, flow, &branch);
         let (machine, step) =
             invite_client::InviteClient::start(self.pace(flow), request.to_bytes());
@@ -158,7 +146,8 @@ impl Core {
             }
         }
         let branch = self.identifiers.branch();
-        let flow = self.flow_for(&ack, flow);
+        let role = self.clients.get(invite).map(|client| client.role);
+        let flow = self.flow_for(&ack, flow, role.unwrap_or(ClientRole::Unattended));
         self.stamp(&mut ack, flow, &branch);
         let bytes = ack.to_bytes();
         if let Some(transaction) = self.clients.get_mut(invite)
@@ -200,10 +189,13 @@ impl Core {
     }
 
     /// By which flow a request goes: a stream when it is too large for a datagram and there is one (RFC
-    /// 3261 18.1.1).
-    fn flow_for(&self, request: &Request, flow: Flow) -> Flow {
+    /// 3261 18.1.1), unless one failed in this usage.
+    fn flow_for(&self, request: &Request, flow: Flow, role: ClientRole) -> Flow {
+        if request.written_length_hint() <= LARGEST_DATAGRAM {
+            return flow;
+        }
         match self.config.stream_instead_of(flow) {
-            Some(stream) if request.written_length_hint() > LARGEST_DATAGRAM => stream,
+            Some(stream) if !role.usage().is_some_and(|id| self.keeps_to_datagrams(id)) => stream,
             Some(_) | None => flow,
         }
     }

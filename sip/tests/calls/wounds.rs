@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use offhook_sip::{
-    endpoint::{EndCause, EndpointConfig, Event, Flow, Transport},
+    endpoint::{
+        EndCause, EndpointConfig, Event, Flow, InviteId, OutgoingRefer, ReferralNews, Transport,
+    },
     message::StatusCode,
 };
 
@@ -334,6 +336,100 @@ fn wound_08_a_request_too_large_for_a_datagram_leaves_by_tcp_and_by_udp_where_th
     assert_eq!(second.transport, Transport::Udp);
     assert_eq!(text::body(&second.text), large);
     world.expect_no_event();
+}
+
+/// A call that is up, and the stream that stands in for its datagrams.
+fn up_beside_a_stream(name: &str) -> (World, Phone, InviteId, Flow) {
+    let (mut world, phone, id, invite) = calling_with(world_with_a_stream(), name, |call| {
+        call.credentials = Some(crate::authentication::credentials());
+    });
+    world.deliver(&phone.answer(&invite));
+    world.expect("ACK");
+    world.event();
+    let stream = Flow {
+        transport: Transport::Tcp,
+        ..world.flow
+    };
+    (world, phone, id, stream)
+}
+
+fn large_refer() -> OutgoingRefer {
+    OutgoingRefer {
+        refer_to: format!("sip:desk@203.0.113.50;x={}", "x".repeat(1_300)),
+        referred_by: None,
+        wants_news: true,
+        timeout: Duration::from_secs(60),
+        extra: Vec::new(),
+    }
+}
+
+#[test]
+fn wound_08_a_request_inside_a_call_goes_by_udp_where_its_stream_fails_and_so_do_those_after_it() {
+    let (mut world, phone, id, stream) = up_beside_a_stream("w8b");
+    world
+        .act(|endpoint, now| endpoint.refer(id, &large_refer(), now))
+        .unwrap();
+    let first = world.next();
+    assert_eq!(first.transport, Transport::Tcp);
+    world.act(|endpoint, now| endpoint.handle_transport_error(stream, now));
+    let second = world.next();
+    assert_eq!(text::summary(&second.text), "REFER");
+    assert_eq!(second.transport, Transport::Udp);
+    assert!(text::header(&second.text, "Via").starts_with("SIP/2.0/UDP "));
+    assert_eq!(text::cseq(&second.text), text::cseq(&first.text) + 1);
+    assert_eq!(text::headers(&second.text, "User-Agent").len(), 1);
+    world.expect_no_event();
+    world.deliver(&phone.respond(&second.text, "202 Accepted", "", ""));
+    assert!(matches!(
+        world.event(),
+        Event::Referral {
+            news: ReferralNews::Accepted,
+            ..
+        }
+    ));
+    // The stream is not asked again: nobody waits for what is known to fail.
+    let body = sdp(&"x".repeat(1_300));
+    world
+        .act(|endpoint, now| endpoint.reoffer(id, body.unwrap(), now))
+        .unwrap();
+    assert_eq!(world.next().transport, Transport::Udp);
+}
+
+#[test]
+fn wound_08_a_large_reinvite_goes_by_udp_where_its_stream_fails() {
+    let (mut world, phone, id, stream) = up_beside_a_stream("w8c");
+    let large = "x".repeat(1_300);
+    let body = sdp(&large).unwrap();
+    world
+        .act(|endpoint, now| endpoint.reoffer(id, body, now))
+        .unwrap();
+    assert_eq!(world.next().transport, Transport::Tcp);
+    world.act(|endpoint, now| endpoint.handle_transport_error(stream, now));
+    let again = world.next();
+    assert_eq!(again.transport, Transport::Udp);
+    assert_eq!(text::body(&again.text), large);
+    world.expect_no_event();
+    world.deliver(&phone.answer(&again.text));
+    world.expect("ACK");
+    assert!(matches!(world.event(), Event::ReofferAnswered { .. }));
+}
+
+#[test]
+fn wound_08_what_was_answered_to_a_challenge_is_answered_anew_where_it_is_sent_again() {
+    let (mut world, phone, id, stream) = up_beside_a_stream("w8d");
+    world
+        .act(|endpoint, now| endpoint.refer(id, &large_refer(), now))
+        .unwrap();
+    let first = world.next().text;
+    let challenge = crate::authentication::CHALLENGE;
+    world.deliver(&phone.respond(&first, "401 Unauthorized", challenge, ""));
+    let second = world.next();
+    assert_eq!(second.transport, Transport::Tcp);
+    assert!(text::header(&second.text, "Authorization").contains("nc=00000001"));
+    world.act(|endpoint, now| endpoint.handle_transport_error(stream, now));
+    let third = world.next();
+    assert_eq!(third.transport, Transport::Udp);
+    assert!(text::header(&third.text, "Authorization").contains("nc=00000002"));
 }
 
 #[test]

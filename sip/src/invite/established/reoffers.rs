@@ -6,6 +6,7 @@ use super::Established;
 use crate::ua_core::timers::InviteTimer;
 use crate::{
     dialog::sole_contact,
+    flow::Flow,
     invite::{
         ALLOW, Place, SUPPORTED, State, attach,
         pending::PendingInvite,
@@ -394,11 +395,19 @@ impl Established {
         mut self: Box<Self>,
         core: &mut Core,
         place: Place,
-        failure: Failure,
+        (failure, used): (Failure, Flow),
         now: Instant,
     ) -> State {
         match failure {
             Failure::TimedOut => self.abandon(core, place, EndCause::NoAnswer, now),
+            Failure::TransportFailed if self.stood_in(core, place, used) => {
+                core.keep_to_datagrams(place.id);
+                if let Some(mut ours) = self.ours.take() {
+                    self.send_reinvite(core, place, &mut ours, now);
+                    self.ours = Some(ours);
+                }
+                State::Established(self)
+            }
             Failure::TransportFailed => {
                 self.ours = None;
                 let (id, status) = (place.id, StatusCode::SERVICE_UNAVAILABLE);
@@ -406,6 +415,11 @@ impl Established {
                 State::Established(self)
             }
         }
+    }
+
+    /// Whether `used` is a stream that a large request took instead of UDP (RFC 3261 18.1.1).
+    fn stood_in(&self, core: &Core, place: Place, used: Flow) -> bool {
+        used.transport != core.flow_of(&self.dialog, place.flow).transport
     }
 
     pub(in crate::invite) fn on_glare_over(

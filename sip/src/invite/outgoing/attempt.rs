@@ -30,8 +30,6 @@ pub(super) struct Attempt {
     challenged: bool,
     /// Which of the flows.
     flow: usize,
-    /// Whether a stream that stood in for UDP failed, so that UDP carries what is too large for it.
-    stream_failed: bool,
     min_se: Option<Duration>,
     raises: u8,
     visited: Vec<Uri>,
@@ -48,7 +46,6 @@ impl Attempt {
             authorization: Vec::new(),
             challenged: false,
             flow: 0,
-            stream_failed: false,
             min_se: None,
             raises: 0,
             visited,
@@ -179,18 +176,6 @@ impl Attempt {
         self.flow + 1 < self.call.flows.len()
     }
 
-    /// The stream that carried a large INVITE instead of UDP failed: UDP it is, as RFC 3261 18.1.1 asks.
-    /// `false` when it did not carry it, or failed before.
-    pub(super) fn fall_back_to_datagrams(&mut self, used: Flow) -> bool {
-        let stood_in = used.transport != self.flow().transport;
-        stood_in && !std::mem::replace(&mut self.stream_failed, true)
-    }
-
-    /// Whether the INVITE must not be moved to a stream.
-    pub(super) fn is_datagram_only(&self) -> bool {
-        self.stream_failed
-    }
-
     /// Where a redirection may lead: what is new and can be called, best first.
     pub(super) fn take_redirection(&mut self, response: &Response) -> Vec<Uri> {
         if self.call.redirections == 0 {
@@ -231,6 +216,5 @@ impl Attempt {
         self.challenged = false;
         self.call.flows = flows;
         self.flow = 0;
-        self.stream_failed = false;
     }
 }

@@ -101,11 +101,7 @@ impl Outgoing {
         let request = self.attempt.request(core, &self.half, self.cseq);
         let role = ClientRole::Invite(place.id);
         let flow = place.flow;
-        self.transaction = Some(if self.attempt.is_datagram_only() {
-            core.invite_by(request, self.cseq, flow, role, now)
-        } else {
-            core.invite(request, self.cseq, flow, role, now)
-        });
+        self.transaction = Some(core.invite(request, self.cseq, flow, role, now));
         if self.attempt.has_next_flow() {
             let timer = InviteTimer::Silence { cseq: self.cseq };
             core.arm(place.id, timer, now + self.attempt.silence());
@@ -181,11 +177,8 @@ impl Outgoing {
     pub(super) fn account_and_early_dialog(
         &mut self,
         remote_tag: &str,
-    ) -> Option<(&mut Account, &mut Dialog)> {
-        Some((
-            self.attempt.account_mut()?,
-            self.early.with_tag(remote_tag)?,
-        ))
+    ) -> Option<(Option<&mut Account>, &mut Dialog)> {
+        Some((self.attempt.account_mut(), self.early.with_tag(remote_tag)?))
     }
 
     pub(super) fn on_timer(
@@ -315,6 +308,7 @@ impl Outgoing {
             });
         }
         self.attempt.follow(target, flows);
+        core.forget_path(place.id);
         self.send(core, place, now);
         Ok(())
     }
@@ -421,7 +415,7 @@ impl Outgoing {
         if self.cancelling != Cancelling::No {
             return self.end(core, *place, EndCause::Cancelled, None);
         }
-        if failure == Failure::TransportFailed && self.attempt.fall_back_to_datagrams(used) {
+        if failure == Failure::TransportFailed && self.falls_back_to_datagrams(core, *place, used) {
             self.send(core, place, now);
             return State::Outgoing(self);
         }
@@ -442,7 +436,7 @@ impl Outgoing {
             return;
         }
         let used = core.clients.get(transaction).map(|client| client.flow);
-        if used.is_some_and(|used| self.attempt.fall_back_to_datagrams(used)) {
+        if used.is_some_and(|used| self.falls_back_to_datagrams(core, *place, used)) {
             core.forsake(transaction, now);
             self.send(core, place, now);
             return;
@@ -452,6 +446,16 @@ impl Outgoing {
             core.forsake(transaction, now);
             self.send(core, place, now);
         }
+    }
+
+    /// The stream that carried a large INVITE instead of UDP failed: UDP it is, as RFC 3261 18.1.1 asks.
+    /// `false` when it did not carry it.
+    fn falls_back_to_datagrams(&self, core: &mut Core, place: Place, used: Flow) -> bool {
+        let stood_in = used.transport != self.attempt.flow().transport;
+        if stood_in {
+            core.keep_to_datagrams(place.id);
+        }
+        stood_in
     }
 
     fn flow_failed(&self, core: &mut Core, place: Place, failure: FlowFailure) {
