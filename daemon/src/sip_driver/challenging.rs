@@ -92,6 +92,7 @@ impl Signalling {
         self.reject_unproven(invite, StatusCode::UNAUTHORIZED, &headers, now);
         false
     }
+
     /// RFC 3261 26.3.2.4: who has shown nothing may be whoever wrote another's address, and is answered once.
     fn reject_unproven(
         &mut self,
