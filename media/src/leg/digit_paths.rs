@@ -66,6 +66,12 @@ impl DigitPaths {
         }
     }
 
+    /// Another far end has the place of the first: how that one's digits came says nothing about its own.
+    pub(crate) fn forget_habits(&mut self) {
+        self.events_come = false;
+        self.sounded = [None; SOUNDED_BOUND];
+    }
+
     /// A press came as an event at `at_ms`; answers whether it is not the copy of one.
     pub(crate) fn came_as_event(&mut self, digit: Digit, at_ms: u64) -> bool {
         self.events_come = true;

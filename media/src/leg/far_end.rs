@@ -5,6 +5,9 @@
 //! own came from (RFC 4961). The lock moves only on proof: packets that go on in the same stream (the
 //! SSRC kept, sequence numbers just ahead), which a stranger cannot guess, a new address in a re-INVITE,
 //! or a packet from the address that SDP declared, after another was learnt without proof.
+//!
+//! Where another far end takes the place of the first (REFER, INVITE with Replaces), it is learnt anew, and the first is
+//! a stranger: it may send for a while yet.
 
 use std::net::SocketAddr;
 
@@ -20,7 +23,9 @@ pub(crate) struct FarEnd {
     candidate: Option<Candidate>,
     /// Where the far end was before a re-INVITE moved it. Its packets are still heard until the new
     /// address speaks.
-    previous: Option<SocketAddr>,
+    previous: Option<Stream>,
+    /// The stream of the far end before this one, whose place it took.
+    departed: Option<Stream>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,7 @@ struct Candidate {
 /// Packets in a row that make an undeclared address the far end's.
 const LEARNT_AFTER: u32 = 3;
 /// Packets in a row (a second) after which the old address is believed against a re-INVITE: the new
-/// one was a private address behind the same NAT.
+/// one was a private address behind the same NAT. So is another stream from where the far end before this one was.
 const PREVIOUS_BELIEVED_AFTER: u32 = 50;
 /// How far ahead sequence numbers may be to continue a stream from another address (a minute).
 const CONTINUES_WITHIN: u16 = 3000;
@@ -52,7 +57,21 @@ impl FarEnd {
             learnt: false,
             candidate: None,
             previous: None,
+            departed: None,
         }
+    }
+
+    /// Another far end in the place of this one, with what SDP says of it.
+    pub(crate) fn succeeded_by(&self, declared: Option<SocketAddr>) -> Self {
+        Self {
+            departed: self.locked.or(self.previous).or(self.departed),
+            ..Self::new(declared)
+        }
+    }
+
+    /// Whether that is the SSRC of the far end before this one.
+    pub(crate) fn has_departed(&self, ssrc: u32) -> bool {
+        self.departed.is_some_and(|stream| stream.ssrc == ssrc)
     }
 
     /// Where our packets go; `None` while nothing is known.
@@ -75,7 +94,7 @@ impl FarEnd {
             if Some(stream.address) == declared {
                 self.locked = Some(stream);
             } else {
-                self.previous = Some(stream.address);
+                self.previous = Some(stream);
             }
         }
         self.candidate = None;
@@ -121,6 +140,10 @@ impl FarEnd {
             self.lock(stream);
             return true;
         }
+        let was_departeds = self.departed.filter(|at| at.address == stream.address);
+        if was_departeds.is_some_and(|departed| departed.ssrc == stream.ssrc) {
+            return false;
+        }
         let in_row = match self.candidate {
             Some(candidate)
                 if candidate.stream.address == stream.address
@@ -131,8 +154,9 @@ impl FarEnd {
             Some(_) | None => 1,
         };
         self.candidate = Some(Candidate { stream, in_row });
-        let was_here_before = self.previous == Some(stream.address);
-        let needed = if was_here_before {
+        let previous = self.previous.map(|previous| previous.address);
+        let was_here_before = previous == Some(stream.address);
+        let needed = if was_here_before || was_departeds.is_some() {
             PREVIOUS_BELIEVED_AFTER
         } else {
             LEARNT_AFTER
@@ -149,6 +173,8 @@ impl FarEnd {
         self.locked = Some(stream);
         self.candidate = None;
         self.previous = None;
+        // One that goes on with the SSRC of the first is not to be taken for it.
+        self.departed = self.departed.filter(|before| before.ssrc != stream.ssrc);
     }
 }
 
@@ -261,6 +287,37 @@ mod tests {
             far_end.admits(address(4000), SSRC, sequence, true);
         }
         assert_eq!(far_end.destination(), Some(address(4000)));
+    }
+
+    #[test]
+    fn another_far_end_is_learnt_anew_and_the_one_before_it_is_a_stranger() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        far_end.admits(address(4000), SSRC, 1, true);
+        let mut far_end = far_end.succeeded_by(Some(address(7000)));
+        assert_eq!(far_end.destination(), Some(address(7000)));
+        for sequence in 2..200 {
+            assert!(!far_end.admits(address(4000), SSRC, sequence, true));
+        }
+        assert_eq!(far_end.destination(), Some(address(7000)));
+        // Behind a NAT, as anybody.
+        for (sequence, admitted) in [(1, false), (2, false), (3, true)] {
+            assert_eq!(far_end.admits(address(7002), 8, sequence, true), admitted);
+        }
+        assert!(!far_end.admits(address(4000), SSRC, 200, true));
+        assert!(far_end.has_departed(SSRC) && !far_end.has_departed(8));
+    }
+
+    #[test]
+    fn another_far_end_may_come_from_where_the_one_before_it_was() {
+        let mut first = FarEnd::new(Some(address(4000)));
+        first.admits(address(4000), SSRC, 1, true);
+        let mut declared = first.succeeded_by(Some(address(4000)));
+        assert!(declared.admits(address(4000), SSRC, 9, true));
+        assert!(!declared.has_departed(SSRC));
+        // Undeclared, with a stream of its own that lasts.
+        let mut far_end = first.succeeded_by(Some(address(7000)));
+        let heard = (1..60).position(|sequence| far_end.admits(address(4000), 8, sequence, true));
+        assert_eq!(heard, Some(49));
     }
 
     #[test]

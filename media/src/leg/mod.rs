@@ -308,7 +308,7 @@ impl Leg {
     }
 
     /// Applies what a re-INVITE agreed on: address, direction, digits, packet time, and the codec, whatever its
-    /// sample rate. SSRC, sequence numbers and timestamps go on.
+    /// sample rate. SSRC, sequence numbers and timestamps go on, also towards another far end, which is learnt anew.
     ///
     /// # Errors
     /// [`LegError`]; the leg is then unchanged.
@@ -342,7 +342,13 @@ impl Leg {
         }
         self.digits.negotiated(agreed.telephone_event.is_some());
         self.codec = agreed.codec;
-        self.far_end.redeclare(agreed.remote);
+        if agreed.another_far_end {
+            self.far_end = self.far_end.succeeded_by(agreed.remote);
+            self.rtcp_source = None;
+            self.digits.forget_habits();
+        } else {
+            self.far_end.redeclare(agreed.remote);
+        }
         let source = self.rtcp_source;
         self.rtcp_source = source.filter(|_| self.rtcp_path == agreed.rtcp);
         self.rtcp_path = agreed.rtcp;

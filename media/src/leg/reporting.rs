@@ -47,6 +47,12 @@ impl Leg {
             self.rtcp.refuse();
             return;
         };
+        // The far end before this one may be at the same address (a border controller's), and says goodbye.
+        let is_departeds = |sender| self.far_end.has_departed(sender);
+        if heard.sender.is_some_and(is_departeds) {
+            self.rtcp.refuse();
+            return;
+        }
         let stream = self.inbound.receiver.stream().map(|stream| stream.ssrc);
         let expected = Some(from) == self.rtcp_destination();
         let proven = heard.about_us.is_some() || (stream.is_some() && heard.sender == stream);

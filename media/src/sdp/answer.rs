@@ -74,6 +74,7 @@ pub fn answer(offer: &SessionDescription, local: &LocalMedia) -> Result<Negotiat
             theirs,
         }),
         body,
+        another_far_end: false,
     })
 }
 

@@ -209,6 +209,9 @@ pub struct Negotiated {
     pub srtp: Option<SrtpKeys>,
     /// Our answer to send; empty when the answer was theirs.
     pub body: Vec<u8>,
+    /// Whether this is with another far end than before. No description says so: whoever puts one in another's place
+    /// sets it (a REFER that was followed, an INVITE with Replaces), and nothing that was learnt of the former counts.
+    pub another_far_end: bool,
 }
 
 /// How RTCP travels beside RTP.

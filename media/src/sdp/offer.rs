@@ -163,6 +163,7 @@ pub fn accept_answer(
         direction: formats::our_direction(theirs, remote, offer.local.direction),
         srtp,
         body: Vec::new(),
+        another_far_end: false,
     })
 }
 

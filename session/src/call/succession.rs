@@ -1,7 +1,7 @@
 //! Another far end in the place of the first: because the first asked for it (REFER), or because the other
 //! one says so (INVITE with Replaces, RFC 3891). Leg and session go on.
 
-use offhook_media::sdp::{LocalDescription, LocalSrtp, Offer};
+use offhook_media::sdp::{LocalDescription, LocalSrtp, Negotiated, Offer};
 use offhook_sip::endpoint::InviteId;
 use offhook_sip::message::{Replaces, Request, Response, StatusCode, Uri};
 
@@ -128,7 +128,10 @@ impl Call {
         let first = self.invite.replace(invite);
         self.pressing.succeeded(&response.headers);
         self.outputs.push_back(Output::Tell(CallEvent::Succeeded));
-        self.renegotiate(agreed);
+        self.renegotiate(Negotiated {
+            another_far_end: true,
+            ..agreed
+        });
         if let Some(first) = first {
             self.sip(first, SipCommand::NotifyRefer(StatusCode::OK));
             let headers = Vec::new();
@@ -206,7 +209,10 @@ impl Call {
         let first = self.invite.replace(invite);
         self.pressing.succeeded(&request.headers);
         self.outputs.push_back(Output::Tell(CallEvent::Succeeded));
-        self.renegotiate(agreed);
+        self.renegotiate(Negotiated {
+            another_far_end: true,
+            ..agreed
+        });
         if let Some(first) = first {
             let headers = Vec::new();
             self.sip(first, SipCommand::Bye { headers });

@@ -184,6 +184,7 @@ fn agreed(leg: &Leg, direction: Direction, remote: Option<SocketAddr>) -> Negoti
         direction,
         srtp: None,
         body: Vec::new(),
+        another_far_end: false,
     }
 }
 

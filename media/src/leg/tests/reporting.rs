@@ -184,6 +184,25 @@ fn who_is_not_the_far_end_is_not_believed() {
 }
 
 #[test]
+fn the_last_reports_of_a_far_end_that_was_replaced_are_nobodys() {
+    let mut scene = Scene::new(apart());
+    scene.talk(1);
+    let report = bytes(&on_us(&scene.leg, 10));
+    let successor = SocketAddr::from(([192, 0, 2, 9], 41_000));
+    let agreed = Negotiated {
+        rtcp: RtcpPath::Apart { port: 41_001 },
+        another_far_end: true,
+        ..agreed(&scene.leg, Direction::SendReceive, Some(successor))
+    };
+    scene.leg.renegotiate(&agreed, scene.now).unwrap();
+    scene.leg.handle_rtcp(&report, rtcp_address(), scene.now);
+    let rtcp = scene.leg.statistics().rtcp;
+    assert_eq!((rtcp.received, rtcp.refused), (0, 1));
+    let declared = SocketAddr::from(([192, 0, 2, 9], 41_001));
+    assert_eq!(scene.talk(10)[0].1, declared);
+}
+
+#[test]
 fn reports_follow_a_far_end_whose_port_is_not_the_one_it_named() {
     let mut scene = Scene::new(apart());
     scene.talk(1);

@@ -290,6 +290,41 @@ fn on_hold_speech_waits_and_goes_on_afterwards_in_the_same_stream() {
 }
 
 #[test]
+fn a_far_end_that_was_replaced_is_neither_heard_nor_sent_to() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    for _ in 0..10 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    let successor = SocketAddr::from(([192, 0, 2, 10], 41_000));
+    let mut other = agreed(&scene.leg, Direction::SendReceive, Some(successor));
+    other.another_far_end = true;
+    scene.leg.renegotiate(&other, scene.now).unwrap();
+    // What it had sent before is played to its end.
+    scene.ticks(20);
+    scene.leg.handle_command(LegCommand::Loopback(true));
+    scene.sent.clear();
+    // It has not had our BYE yet.
+    for _ in 0..60 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+        let statistics = scene.leg.statistics();
+        assert_eq!(statistics.receiver.received, 10);
+        assert_eq!(statistics.remote, Some(successor));
+    }
+    assert_eq!(scene.leg.statistics().from_elsewhere, 60);
+    assert!(scene.heard_by_far_end().iter().all(|s| s.abs() < 10));
+    for _ in 0..10 {
+        scene.far_end_sends(successor, 0xCAFE, &[0x10; 160]);
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    let statistics = scene.leg.statistics();
+    assert_eq!(statistics.receiver.received, 20);
+    assert_eq!(statistics.remote, Some(successor));
+}
+
+#[test]
 fn a_re_invite_may_change_law_and_packet_time() {
     let mut scene = Scene::new(config(CodecKind::Pcmu));
     scene.ticks(4);

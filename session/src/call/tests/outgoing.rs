@@ -334,7 +334,7 @@ fn who_a_far_end_refers_us_to_takes_its_place_when_it_answers() {
     let [
         Output::Tell(CallEvent::SuccessorSettled),
         Output::Tell(CallEvent::Succeeded),
-        Output::Renegotiate(_),
+        Output::Renegotiate(agreed),
         Output::Sip(told, SipCommand::NotifyRefer(StatusCode::OK)),
         Output::Sip(left, SipCommand::Bye { .. }),
     ] = &outputs[..]
@@ -342,6 +342,7 @@ fn who_a_far_end_refers_us_to_takes_its_place_when_it_answers() {
         panic!("{outputs:?}");
     };
     assert_eq!((*told, *left), (first, first));
+    assert!(agreed.another_far_end);
     assert_eq!(call.invite(), Some(second));
     // The first far end's last word changes nothing.
     call.handle_sip(Event::Ended {
@@ -370,8 +371,8 @@ fn wound_56_a_far_end_that_leaves_after_its_refer_leaves_the_call_to_its_success
         [
             Output::Tell(CallEvent::SuccessorSettled),
             Output::Tell(CallEvent::Succeeded),
-            Output::Renegotiate(_),
-        ]
+            Output::Renegotiate(agreed),
+        ] if agreed.another_far_end
     ));
 }
 
@@ -478,13 +479,14 @@ fn an_invite_with_replaces_takes_the_far_ends_place_or_is_refused_without_harm()
     let [
         Output::Sip(accepted, SipCommand::Accept(Some(_))),
         Output::Tell(CallEvent::Succeeded),
-        Output::Renegotiate(_),
+        Output::Renegotiate(agreed),
         Output::Sip(left, SipCommand::Bye { .. }),
     ] = &outputs[..]
     else {
         panic!("{outputs:?}");
     };
     assert_eq!((*accepted, *left), (second, first));
+    assert!(agreed.another_far_end);
 }
 
 #[test]

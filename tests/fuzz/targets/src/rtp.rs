@@ -274,6 +274,7 @@ impl Scene {
             direction: self.direction,
             srtp: None,
             body: Vec::new(),
+            another_far_end: false,
         };
         let renegotiated = self.leg.renegotiate(&agreed, self.now);
         renegotiated.expect("any codec may follow any other");

@@ -175,6 +175,7 @@ fn around_a_leg(suite: SrtpSuite, mut script: Script<'_>) -> Option<()> {
             theirs: key(suite, 3),
         }),
         body: Vec::new(),
+        another_far_end: false,
     };
     let start = StreamStart {
         ssrc: 0xA11CE,
