@@ -75,7 +75,8 @@ impl Leg {
             }
             None => {}
         }
-        if self.silence.is_due(now) {
+        // Joined to another call, a leg hears that one on while its own far end may not send.
+        if self.direction.receives() && self.silence.is_due(now) {
             self.events.push(LegEvent::Silent { at_ms });
         }
         heard

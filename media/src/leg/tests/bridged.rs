@@ -290,3 +290,21 @@ fn a_key_that_sounds_does_not_cross_on_hold_or_late_either() {
         assert!(loud <= 60 * 8, "{direction:?} {late} {} ms", loud / 8);
     }
 }
+
+#[test]
+fn a_leg_that_is_joined_waits_for_no_media_while_its_far_end_may_not_send() {
+    let mut pair = Pair::new(CodecKind::Pcmu, CodecKind::Pcmu);
+    pair.left = Scene::new(LegConfig {
+        no_media_timeout: Some(Duration::from_secs(1)),
+        direction: Direction::SendOnly,
+        ..config(CodecKind::Pcmu)
+    });
+    pair.join(true);
+    pair.left.ticks(300);
+    assert_eq!(pair.left.events, []);
+    // From then on it may send, and does not.
+    let agreed = agreed(&pair.left.leg, Direction::SendReceive, Some(far_address()));
+    pair.left.leg.renegotiate(&agreed, pair.left.now).unwrap();
+    pair.left.ticks(150);
+    assert_eq!(pair.left.events, [LegEvent::Silent { at_ms: 4_000 }]);
+}
