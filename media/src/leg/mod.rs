@@ -224,8 +224,9 @@ impl Leg {
             return;
         }
         // First of all: what is not proven may not even say where the far end is.
+        let is_from_far_end = self.far_end.destination() == Some(from);
         let bytes = match &mut self.protection {
-            Some(protection) => match protection.open(bytes) {
+            Some(protection) => match protection.open(bytes, is_from_far_end) {
                 Some(opened) => opened,
                 None => return,
             },

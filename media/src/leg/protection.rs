@@ -37,9 +37,17 @@ impl Protection {
         self.keys = keys;
     }
 
-    /// The plain packet in a datagram of the far end's; `None` where it is not proven to be one.
-    pub(super) fn open(&mut self, datagram: &[u8]) -> Option<&[u8]> {
-        self.open_by(datagram, SrtpReceiver::open_rtp)
+    /// The plain packet in a datagram of the far end's; `None` where it is not proven to be one. What comes from its
+    /// address is tried as one of a numbering that began anew, too; a stranger is to cost one attempt only.
+    pub(super) fn open(&mut self, datagram: &[u8], is_from_far_end: bool) -> Option<&[u8]> {
+        self.open_by(datagram, |receiver, packet| {
+            let opened = receiver.open_rtp(packet);
+            if opened != Err(Unproven::Forged) || !is_from_far_end {
+                return opened;
+            }
+            packet.copy_from_slice(datagram);
+            receiver.open_rtp_begun_anew(packet)
+        })
     }
 
     /// The same for a compound RTCP packet.

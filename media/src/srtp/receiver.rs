@@ -76,6 +76,17 @@ impl Source {
         rollovers << 16 | u64::from(sequence)
     }
 
+    /// Where else a number may belong, if not there: a far end that began its numbers anew counts its roll-overs from
+    /// none (RFC 3711 section 3.3.1), and one that was not heard for long may have gone on beyond what is nearest.
+    fn index_elsewhere(&self, sequence: u16) -> Option<u64> {
+        let nearest = self.index_of(sequence) >> 16;
+        let rollovers = match nearest {
+            0 => self.newest >> 16,
+            _ => 0,
+        };
+        (rollovers != nearest).then_some(rollovers << 16 | u64::from(sequence))
+    }
+
     fn came_before(&self, index: u64) -> bool {
         match self.newest.checked_sub(index) {
             None => false,
@@ -132,6 +143,28 @@ impl SrtpReceiver {
     /// # Errors
     /// Why it is dropped; nothing is remembered of it then.
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Unproven> {
+        self.open_rtp_at(packet, |known, sequence| match known {
+            Some(source) => Some(source.index_of(sequence)),
+            // A first packet's roll-overs are none (RFC 3711 section 3.3.1).
+            None => Some(u64::from(sequence)),
+        })
+    }
+
+    /// The same for a packet that [`Self::open_rtp`] has just found forged, as one of a numbering that began anew: a
+    /// guess at its roll-overs that is wrong looks like a forgery. The failed attempt may have spoilt the packet; it is
+    /// to be given as it came.
+    ///
+    /// # Errors
+    /// Why it is dropped; nothing is remembered of it then.
+    pub fn open_rtp_begun_anew(&mut self, packet: &mut [u8]) -> Result<usize, Unproven> {
+        self.open_rtp_at(packet, |known, sequence| known?.index_elsewhere(sequence))
+    }
+
+    fn open_rtp_at(
+        &mut self,
+        packet: &mut [u8],
+        place: impl FnOnce(Option<&Source>, u16) -> Option<u64>,
+    ) -> Result<usize, Unproven> {
         let tag_bytes = self.suite.rtp_tag_bytes();
         let length = packet
             .len()
@@ -140,10 +173,7 @@ impl SrtpReceiver {
         let (body, tag) = packet.split_at_mut(length);
         let header = RtpHeader::read(body).ok_or(Unproven::Malformed)?;
         let known = find(&self.sources, header.ssrc);
-        // A first packet's roll-overs are none (RFC 3711 section 3.3.1).
-        let index = known.map_or(u64::from(header.sequence), |source| {
-            source.index_of(header.sequence)
-        });
+        let index = place(known, header.sequence).ok_or(Unproven::Forged)?;
         if known.is_some_and(|source| source.came_before(index)) {
             return Err(Unproven::Replayed);
         }

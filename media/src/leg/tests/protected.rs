@@ -181,3 +181,31 @@ fn reports_are_protected_as_well_and_what_is_none_is_not_believed() {
         .handle_datagram(&plain[..length], far_address(), now);
     assert_eq!(scene.leg.statistics().rtcp.received, 1);
 }
+
+#[test]
+fn a_far_end_whose_numbers_begin_anew_across_a_roll_over_is_heard_again() {
+    let mut scene = Scene::new(protected());
+    let mut theirs = SrtpSender::new(&key(2));
+    scene.sequence = 60_000;
+    for _ in 0..10 {
+        send_protected(&mut scene, &mut theirs, far_address());
+        scene.ticks(2);
+    }
+    let elsewhere = SocketAddr::from(([203, 0, 113, 66], 6_666));
+    let mut unproven = 0;
+    for from in [elsewhere, far_address()] {
+        scene.sequence = 100;
+        let mut anew = SrtpSender::new(&key(2));
+        for _ in 0..60 {
+            send_protected(&mut scene, &mut anew, from);
+            scene.ticks(2);
+        }
+        let statistics = scene.leg.statistics();
+        unproven += if from == elsewhere { 60 } else { 24 };
+        assert_eq!(statistics.unproven, unproven, "{from}");
+    }
+    let statistics = scene.leg.statistics();
+    // Their first one is a jump of the numbering, which the second confirms.
+    assert_eq!(statistics.receiver.received, 10 + 60 - 24 - 1);
+    assert_eq!(statistics.remote, Some(far_address()));
+}
