@@ -74,6 +74,11 @@ impl Inbound {
         self.receiver.handle_packet(bytes, arrival)
     }
 
+    /// Takes note of a datagram that is not to be heard.
+    pub(super) fn pass_over(&mut self, bytes: &[u8]) {
+        self.receiver.pass_over(bytes);
+    }
+
     /// The next digit that came as an event, by the new codec's number or by the one before.
     pub(super) fn poll_digit(&mut self) -> Option<ReceivedDigit> {
         let former = self.former.as_mut();

@@ -69,6 +69,11 @@ impl FarEnd {
         }
     }
 
+    /// Whether packets from there have shown themselves to be the far end's.
+    pub(crate) fn is_known_at(&self, address: SocketAddr) -> bool {
+        self.locked.is_some_and(|stream| stream.address == address)
+    }
+
     /// Whether that is the SSRC of the far end before this one.
     pub(crate) fn has_departed(&self, ssrc: u32) -> bool {
         self.departed.is_some_and(|stream| stream.ssrc == ssrc)

@@ -219,11 +219,8 @@ impl Leg {
             self.handle_rtcp(bytes, from, arrival);
             return;
         }
-        if !self.direction.receives() {
-            self.unwanted += 1;
-            return;
-        }
-        // First of all: what is not proven may not even say where the far end is.
+        // First of all: what is not proven may not even say where the far end is. On hold as well, so that roll-overs are
+        // counted while the far end goes on sending.
         let is_from_far_end = self.far_end.destination() == Some(from);
         let bytes = match &mut self.protection {
             Some(protection) => match protection.open(bytes, is_from_far_end) {
@@ -238,6 +235,15 @@ impl Leg {
         };
         let expected = self.inbound.accepts(packet.payload_type());
         let sequence = u16::from(packet.sequence_number());
+        if !self.direction.receives() {
+            self.unwanted += 1;
+            // Who is not to send says nothing about where it is either.
+            if expected && self.far_end.is_known_at(from) {
+                self.far_end.admits(from, packet.ssrc(), sequence, expected);
+                self.inbound.pass_over(bytes);
+            }
+            return;
+        }
         if !self.far_end.admits(from, packet.ssrc(), sequence, expected) {
             self.from_elsewhere += 1;
             return;

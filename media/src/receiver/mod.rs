@@ -95,6 +95,10 @@ pub struct Receiver {
     /// Arrivals count from the first one.
     epoch: Option<Instant>,
     sequence: SequenceTracker,
+    /// Numbers of packets that were not to be heard here: to what is heard they are no gap.
+    passed_over: i64,
+    /// Whether among those was the first of another source.
+    new_source_passed_over: bool,
     jitter: InterarrivalJitter,
     digits: DigitReceiver,
     buffer: JitterBuffer,
@@ -129,6 +133,8 @@ impl Receiver {
             former: None,
             epoch: None,
             sequence: SequenceTracker::default(),
+            passed_over: 0,
+            new_source_passed_over: false,
             jitter: InterarrivalJitter::default(),
             digits: DigitReceiver::new(clock_rate_hz),
             buffer,
@@ -166,6 +172,8 @@ impl Receiver {
         std::mem::swap(&mut fresh.digits, &mut self.digits);
         fresh.epoch = self.epoch;
         fresh.sequence = self.sequence;
+        fresh.passed_over = self.passed_over;
+        fresh.new_source_passed_over = self.new_source_passed_over;
         fresh.statistics = self.statistics;
         if let Some(event) = fresh.config.telephone_event {
             fresh.digits.set_clock_rate_hz(event.clock_rate_hz);
@@ -194,6 +202,32 @@ impl Receiver {
             Err(_) => self.statistics.refused += 1,
         }
         outcome
+    }
+
+    /// Takes note of a datagram that is the stream's and not to be heard here: it is not missed later, and the audio
+    /// before it and behind it has no gap in its numbers.
+    pub fn pass_over(&mut self, packet: &[u8]) {
+        let Ok(rtp) = RtpReader::new(packet) else {
+            return;
+        };
+        match self.meaning_of(rtp.payload_type()) {
+            Ok(Meaning::Audio(_)) | Err(_) => {}
+            // As in `take_pause`.
+            Ok(Meaning::Digit | Meaning::ComfortNoise) => {
+                if !self.sequence.is_source(rtp.ssrc()) {
+                    return;
+                }
+            }
+        }
+        let before = self.sequence.highest();
+        let numbered = self
+            .sequence
+            .note(rtp.ssrc(), u16::from(rtp.sequence_number()));
+        self.passed_over += self.sequence.highest() - before;
+        match numbered {
+            Numbered::New { new_source, .. } => self.new_source_passed_over |= new_source,
+            Numbered::Duplicate | Numbered::Suspect => {}
+        }
     }
 
     fn sort(&mut self, packet: &[u8], arrival: Instant) -> Result<(), PacketError> {
@@ -338,7 +372,10 @@ impl Receiver {
             Numbered::New {
                 sequence,
                 new_source,
-            } => Ok(Some((sequence, new_source))),
+            } => {
+                let new_source = new_source | std::mem::take(&mut self.new_source_passed_over);
+                Ok(Some((sequence - self.passed_over, new_source)))
+            }
             Numbered::Duplicate => Ok(None),
             Numbered::Suspect => Err(PacketError::Suspect(raw)),
         }

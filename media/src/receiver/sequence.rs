@@ -96,6 +96,11 @@ impl SequenceTracker {
         }
     }
 
+    /// The extended number of the newest packet.
+    pub(super) fn highest(&self) -> i64 {
+        self.highest
+    }
+
     /// Packets that never came.
     pub(super) fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.received)

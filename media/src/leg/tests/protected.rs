@@ -21,6 +21,15 @@ fn protected() -> LegConfig {
     }
 }
 
+/// What another re-INVITE agrees on, with the same keys.
+fn direct(scene: &mut Scene, direction: Direction) {
+    let agreed = Negotiated {
+        srtp: Some(keys(1, 2)),
+        ..agreed(&scene.leg, direction, Some(far_address()))
+    };
+    scene.leg.renegotiate(&agreed, scene.now).unwrap();
+}
+
 /// The far end's packets on their way, protected by its key.
 fn send_protected(scene: &mut Scene, sender: &mut SrtpSender, from: SocketAddr) {
     let packet = RtpPacketBuilder::new()
@@ -208,4 +217,42 @@ fn a_far_end_whose_numbers_begin_anew_across_a_roll_over_is_heard_again() {
     // Their first one is a jump of the numbering, which the second confirms.
     assert_eq!(statistics.receiver.received, 10 + 60 - 24 - 1);
     assert_eq!(statistics.remote, Some(far_address()));
+}
+
+#[test]
+fn a_far_end_that_sends_through_a_hold_is_understood_after_it() {
+    // In the end its numbers are so far on that the nearest place for them is another.
+    for through_hold in [2_000_u64, 33_000] {
+        let mut scene = Scene::new(protected());
+        let mut theirs = SrtpSender::new(&key(2));
+        scene.sequence = 60_000;
+        for _ in 0..10 {
+            send_protected(&mut scene, &mut theirs, far_address());
+            scene.ticks(2);
+        }
+        direct(&mut scene, Direction::Inactive);
+        for _ in 0..through_hold {
+            send_protected(&mut scene, &mut theirs, far_address());
+            scene.now += Duration::from_millis(20);
+        }
+        assert_eq!(scene.leg.statistics().receiver.received, 10);
+        assert_eq!(scene.leg.statistics().unwanted, through_hold);
+        direct(&mut scene, Direction::SendReceive);
+        for _ in 0..50 {
+            send_protected(&mut scene, &mut theirs, far_address());
+            scene.ticks(2);
+        }
+        let statistics = scene.leg.statistics();
+        assert_eq!(statistics.unproven, 0, "{through_hold}");
+        let receiver = statistics.receiver;
+        assert_eq!(
+            (receiver.received, receiver.lost, receiver.late),
+            (60, 0, 0),
+            "{through_hold}"
+        );
+        assert!(receiver.concealed_ms <= 60, "{}", receiver.concealed_ms);
+        let stream = scene.leg.inbound.receiver.stream().unwrap();
+        assert_eq!(stream.expected, through_hold + 60);
+        assert_eq!(stream.received, stream.expected);
+    }
 }

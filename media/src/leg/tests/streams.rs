@@ -290,6 +290,53 @@ fn on_hold_speech_waits_and_goes_on_afterwards_in_the_same_stream() {
 }
 
 #[test]
+fn what_comes_through_a_hold_is_neither_heard_nor_missed_nor_says_where_the_far_end_is() {
+    let mut scene = Scene::new(config(CodecKind::Pcmu));
+    let (ring, mut reader) = rtrb::RingBuffer::new(80_000);
+    let mode = ListenMode::Always;
+    let listen = LegCommand::Listen(Some(Listener { ring, mode }));
+    scene.leg.handle_command(listen);
+    for _ in 0..10 {
+        scene.far_end_says(&[4000; 160]);
+        scene.ticks(2);
+    }
+    let hold = agreed(&scene.leg, Direction::SendOnly, Some(far_address()));
+    scene.leg.renegotiate(&hold, scene.now).unwrap();
+    let elsewhere = SocketAddr::from(([192, 0, 2, 9], 40_002));
+    for index in 0..200 {
+        // Another source from the middle on, as hold music has.
+        let (from, ssrc) = match index {
+            0..100 => (far_address(), 0xBEEF),
+            100..150 => (far_address(), 0xCAFE),
+            _ => (elsewhere, 0xCAFE),
+        };
+        scene.far_end_sends(from, ssrc, &[0x10; 160]);
+        scene.ticks(2);
+    }
+    assert_eq!(scene.leg.statistics().unwanted, 200);
+    assert_eq!(scene.leg.statistics().remote, Some(far_address()));
+    let resume = agreed(&scene.leg, Direction::SendReceive, Some(far_address()));
+    scene.leg.renegotiate(&resume, scene.now).unwrap();
+    while reader.pop().is_ok() {}
+    scene.sequence -= 50;
+    for _ in 0..50 {
+        scene.far_end_says(&[-4000; 160]);
+        scene.ticks(2);
+    }
+    let receiver = scene.leg.statistics().receiver;
+    assert_eq!((receiver.received, receiver.lost), (60, 0));
+    let heard: Vec<i16> = std::iter::from_fn(|| reader.pop().ok()).collect();
+    let quiet = heard.iter().filter(|sample| sample.abs() < 3_500).count();
+    assert!(quiet <= 8 * 150, "{quiet} samples");
+    // What had waited when the hold began may be heard, and nothing of the hold.
+    let loudest = heard.iter().map(|sample| sample.unsigned_abs()).max();
+    assert!(
+        loudest.is_some_and(|loudest| loudest < 4_500),
+        "{loudest:?}"
+    );
+}
+
+#[test]
 fn a_far_end_that_was_replaced_is_neither_heard_nor_sent_to() {
     let mut scene = Scene::new(config(CodecKind::Pcmu));
     for _ in 0..10 {
