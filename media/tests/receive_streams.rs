@@ -56,6 +56,35 @@ fn wound_49_a_new_source_goes_on_without_a_gap() {
 }
 
 #[test]
+fn a_straggler_of_the_source_before_changes_nothing() {
+    let heard = |straggles: bool| {
+        let mut packets = stream(0..100, plain);
+        packets.extend(stream(100..200, |n| {
+            (0, 40_000 + n as u16, 9_000_000 + n as u32 * 160, 77)
+        }));
+        if straggles {
+            // Held up behind the new source's first.
+            packets[99].arrival_us = packets[100].arrival_us + 1_000;
+            packets.swap(99, 100);
+        } else {
+            packets.remove(99);
+        }
+        let mut receiver = receiver(CodecKind::Pcmu);
+        let heard = run(&mut receiver, &packets, 3_000);
+        let stream = receiver.stream().unwrap();
+        let since = u64::from(stream.highest_sequence) - 40_100 + 1;
+        assert_eq!(
+            (stream.ssrc, stream.expected, stream.received),
+            (77, since, since)
+        );
+        assert_eq!(receiver.statistics().lost, 0);
+        (invented(&heard), receiver.statistics().late)
+    };
+    let (without, _) = heard(false);
+    assert_eq!(heard(true), (without, 1));
+}
+
+#[test]
 fn wound_51_a_restarted_numbering_costs_one_packet() {
     let mut packets = stream(0..100, plain);
     packets.extend(stream(100..200, |n| {

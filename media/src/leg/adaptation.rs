@@ -75,8 +75,8 @@ impl Inbound {
     }
 
     /// Takes note of a datagram that is not to be heard.
-    pub(super) fn pass_over(&mut self, bytes: &[u8]) {
-        self.receiver.pass_over(bytes);
+    pub(super) fn pass_over(&mut self, bytes: &[u8], arrival: Instant) {
+        self.receiver.pass_over(bytes, arrival);
     }
 
     /// The next digit that came as an event, by the new codec's number or by the one before.

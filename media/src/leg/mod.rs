@@ -240,7 +240,7 @@ impl Leg {
             // Who is not to send says nothing about where it is either.
             if expected && self.far_end.is_known_at(from) {
                 self.far_end.admits(from, packet.ssrc(), sequence, expected);
-                self.inbound.pass_over(bytes);
+                self.inbound.pass_over(bytes, arrival);
             }
             return;
         }

@@ -206,7 +206,7 @@ impl Receiver {
 
     /// Takes note of a datagram that is the stream's and not to be heard here: it is not missed later, and the audio
     /// before it and behind it has no gap in its numbers.
-    pub fn pass_over(&mut self, packet: &[u8]) {
+    pub fn pass_over(&mut self, packet: &[u8], arrival: Instant) {
         let Ok(rtp) = RtpReader::new(packet) else {
             return;
         };
@@ -222,11 +222,11 @@ impl Receiver {
         let before = self.sequence.highest();
         let numbered = self
             .sequence
-            .note(rtp.ssrc(), u16::from(rtp.sequence_number()));
+            .note(rtp.ssrc(), u16::from(rtp.sequence_number()), arrival);
         self.passed_over += self.sequence.highest() - before;
         match numbered {
             Numbered::New { new_source, .. } => self.new_source_passed_over |= new_source,
-            Numbered::Duplicate | Numbered::Suspect => {}
+            Numbered::Duplicate | Numbered::Straggler | Numbered::Suspect => {}
         }
     }
 
@@ -305,7 +305,7 @@ impl Receiver {
             return Err(bad);
         }
         let duration = self.units(samples);
-        let Some((sequence, new_source)) = self.number(rtp)? else {
+        let Some((sequence, new_source)) = self.number(rtp, arrival)? else {
             return Ok(());
         };
         if new_source {
@@ -349,7 +349,7 @@ impl Receiver {
         if !self.sequence.is_source(rtp.ssrc()) {
             return Ok(());
         }
-        let Some((sequence, new_source)) = self.number(rtp)? else {
+        let Some((sequence, new_source)) = self.number(rtp, arrival)? else {
             return Ok(());
         };
         self.buffer.insert(Arrival {
@@ -365,10 +365,14 @@ impl Receiver {
         Ok(())
     }
 
-    /// The packet's extended number and whether it is a new source's first; `None` for a duplicate.
-    fn number(&mut self, rtp: &RtpReader<'_>) -> Result<Option<(i64, bool)>, PacketError> {
+    /// The packet's extended number and whether it is a new source's first; `None` for one that is not to be heard.
+    fn number(
+        &mut self,
+        rtp: &RtpReader<'_>,
+        arrival: Instant,
+    ) -> Result<Option<(i64, bool)>, PacketError> {
         let raw = u16::from(rtp.sequence_number());
-        match self.sequence.note(rtp.ssrc(), raw) {
+        match self.sequence.note(rtp.ssrc(), raw, arrival) {
             Numbered::New {
                 sequence,
                 new_source,
@@ -377,6 +381,10 @@ impl Receiver {
                 Ok(Some((sequence - self.passed_over, new_source)))
             }
             Numbered::Duplicate => Ok(None),
+            Numbered::Straggler => {
+                self.statistics.late += 1;
+                Ok(None)
+            }
             Numbered::Suspect => Err(PacketError::Suspect(raw)),
         }
     }

@@ -1,6 +1,6 @@
 //! Who sends, and which packets came (RFC 3550 appendix A).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::statistics::ReceivedStream;
 
@@ -8,11 +8,17 @@ use super::statistics::ReceivedStream;
 const MAXIMUM_DROPOUT: i64 = 3_000;
 /// A step back up to this is reordering, beyond it a restart.
 const MAXIMUM_MISORDER: i64 = 100;
+/// For so long after a change of source packets of the one before may be under way.
+const STRAGGLERS_FOR: Duration = Duration::from_secs(1);
+/// So many of them in a row, and none of the new source between, are no stragglers: the one before is back.
+const BACK_AFTER: u32 = 4;
 
 /// The numbering of one stream: extended sequence numbers, and the counts that follow from them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SequenceTracker {
     ssrc: Option<u32>,
+    /// The source before that.
+    left: Option<Left>,
     /// The extended number of the newest packet; rises by one across a new source or restart.
     highest: i64,
     /// That packet's number as sent.
@@ -29,6 +35,15 @@ pub(super) struct SequenceTracker {
     pub(super) loss_runs: u64,
     pub(super) duplicate: u64,
     pub(super) reordered: u64,
+}
+
+/// A source that gave way to another.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    ssrc: u32,
+    at: Instant,
+    /// Packets of it that came after that, in a row.
+    in_row: u32,
 }
 
 /// The counts of the streams before this one.
@@ -50,16 +65,29 @@ pub(super) enum Numbered {
     },
     /// Seen before.
     Duplicate,
+    /// Of the source before, overtaken by the new one's first.
+    Straggler,
     /// A number out of all proportion; the next one decides.
     Suspect,
 }
 
 impl SequenceTracker {
-    /// Takes note of a packet.
-    pub(super) fn note(&mut self, ssrc: u32, raw: u16) -> Numbered {
+    /// Takes note of a packet that came at `at`.
+    pub(super) fn note(&mut self, ssrc: u32, raw: u16, at: Instant) -> Numbered {
         if self.ssrc != Some(ssrc) {
+            if self.is_straggler(ssrc, at) {
+                return Numbered::Straggler;
+            }
+            self.left = self.ssrc.map(|ssrc| Left {
+                ssrc,
+                at,
+                in_row: 0,
+            });
             self.ssrc = Some(ssrc);
             return self.restart(raw);
+        }
+        if let Some(left) = &mut self.left {
+            left.in_row = 0;
         }
         let step = i64::from(raw.wrapping_sub(self.highest_raw).cast_signed());
         if !(-MAXIMUM_MISORDER..=MAXIMUM_DROPOUT).contains(&step) {
@@ -122,6 +150,14 @@ impl SequenceTracker {
     /// Whether `ssrc` is the stream's source, or the first.
     pub(super) fn is_source(&self, ssrc: u32) -> bool {
         self.ssrc.is_none_or(|known| known == ssrc)
+    }
+
+    fn is_straggler(&mut self, ssrc: u32, at: Instant) -> bool {
+        let Some(left) = self.left.as_mut().filter(|left| left.ssrc == ssrc) else {
+            return false;
+        };
+        left.in_row += 1;
+        left.in_row < BACK_AFTER && at.saturating_duration_since(left.at) < STRAGGLERS_FOR
     }
 
     fn restart(&mut self, raw: u16) -> Numbered {
@@ -192,11 +228,13 @@ pub(super) fn signed_microseconds(at: Instant, since: Instant) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leg::tests::virtual_start;
 
     fn tracker(numbers: &[u16]) -> SequenceTracker {
+        let now = virtual_start();
         let mut tracker = SequenceTracker::default();
         for number in numbers {
-            tracker.note(1, *number);
+            tracker.note(1, *number, now);
         }
         tracker
     }
@@ -212,18 +250,19 @@ mod tests {
 
     #[test]
     fn a_single_wild_number_is_ignored_and_a_second_one_confirms_the_restart() {
+        let now = virtual_start();
         let mut tracker = tracker(&[10, 11, 12]);
-        assert_eq!(tracker.note(1, 30_000), Numbered::Suspect);
+        assert_eq!(tracker.note(1, 30_000, now), Numbered::Suspect);
         assert_eq!(
-            tracker.note(1, 13),
+            tracker.note(1, 13, now),
             Numbered::New {
                 sequence: 4,
                 new_source: false
             }
         );
-        assert_eq!(tracker.note(1, 30_000), Numbered::Suspect);
+        assert_eq!(tracker.note(1, 30_000, now), Numbered::Suspect);
         assert_eq!(
-            tracker.note(1, 30_001),
+            tracker.note(1, 30_001, now),
             Numbered::New {
                 sequence: 5,
                 new_source: true
@@ -234,14 +273,15 @@ mod tests {
 
     #[test]
     fn a_stream_is_reported_with_its_wrap_arounds_and_its_duplicates() {
+        let now = virtual_start();
         let mut tracker = tracker(&[65_533, 65_534, 1, 0, 0, 3]);
         let stream = tracker.stream(9).unwrap();
         let reported = (stream.ssrc, stream.highest_sequence, stream.jitter_us);
         assert_eq!(reported, (1, 0x0001_0003, 9));
         assert_eq!((stream.expected, stream.received), (7, 6));
         assert_eq!(tracker.loss_runs, 2);
-        tracker.note(2, 40);
-        tracker.note(2, 42);
+        tracker.note(2, 40, now);
+        tracker.note(2, 42, now);
         let stream = tracker.stream(9).unwrap();
         assert_eq!((stream.ssrc, stream.highest_sequence), (2, 42));
         assert_eq!((stream.expected, stream.received), (3, 2));
@@ -249,20 +289,41 @@ mod tests {
 
     #[test]
     fn another_source_goes_on_behind_the_first() {
+        let now = virtual_start();
         let mut tracker = tracker(&[500]);
         assert_eq!(
-            tracker.note(2, 9),
+            tracker.note(2, 9, now),
             Numbered::New {
                 sequence: 2,
                 new_source: true
             }
         );
         assert_eq!(
-            tracker.note(2, 10),
+            tracker.note(2, 10, now),
             Numbered::New {
                 sequence: 3,
                 new_source: false
             }
         );
+    }
+
+    #[test]
+    fn the_source_before_is_back_after_a_second_or_a_few_packets_in_a_row() {
+        let mut now = virtual_start();
+        let mut tracker = tracker(&[500]);
+        let is_new_source =
+            |numbered| matches!(numbered, Numbered::New { new_source, .. } if new_source);
+        assert!(is_new_source(tracker.note(2, 9, now)));
+        for number in [501, 502, 503] {
+            assert_eq!(tracker.note(1, number, now), Numbered::Straggler);
+        }
+        assert!(!is_new_source(tracker.note(2, 10, now)));
+        for number in [504, 505, 506] {
+            assert_eq!(tracker.note(1, number, now), Numbered::Straggler);
+        }
+        assert!(is_new_source(tracker.note(1, 507, now)));
+        assert_eq!(tracker.note(2, 11, now), Numbered::Straggler);
+        now += STRAGGLERS_FOR;
+        assert!(is_new_source(tracker.note(2, 12, now)));
     }
 }
