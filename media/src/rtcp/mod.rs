@@ -11,6 +11,7 @@
 //! anything else.
 
 mod mos;
+mod our_stream;
 mod packet;
 mod schedule;
 mod statistics;
@@ -28,6 +29,7 @@ pub use statistics::{Quality, ReportOnUs, RtcpStatistics};
 use crate::codec::Codec;
 use crate::receiver::{ReceivedStream, ReceiverStatistics};
 use crate::sender::StreamStart;
+use our_stream::OurStream;
 use schedule::{Draws, Schedule};
 use statistics::Rated;
 use their_stream::TheirStream;
@@ -67,6 +69,7 @@ pub(crate) struct Rtcp {
     sent_before: (u64, u64),
     /// Packets sent when the last two reports went out, the older one first.
     sent_at_reports: [u64; 2],
+    ours: OurStream,
     theirs: TheirStream,
     /// Somebody else uses our SSRC: it is given up with the next report.
     collided: bool,
@@ -92,6 +95,7 @@ impl Rtcp {
             first_sequence: start.sequence,
             sent_before: (0, 0),
             sent_at_reports: [0; 2],
+            ours: OurStream::default(),
             theirs: TheirStream::default(),
             collided: false,
             rated: Rated::default(),
@@ -146,22 +150,28 @@ impl Rtcp {
             self.theirs.note_sender_report(ssrc, info.ntp, at);
         }
         if let Some(block) = heard.about_us {
-            self.note_block(&block, clock_rate_hz, at);
+            self.note_block(heard.sender, &block, clock_rate_hz, at);
         }
     }
 
-    fn note_block(&mut self, block: &ReportBlock, clock_rate_hz: u32, at: Instant) {
+    fn note_block(
+        &mut self,
+        reporter: Option<u32>,
+        block: &ReportBlock,
+        clock_rate_hz: u32,
+        at: Instant,
+    ) {
         let round_trip = self.round_trip(block, at);
         if let Some(round_trip) = round_trip {
             self.rated.note_round_trip(round_trip);
             self.statistics.round_trip = Some(round_trip);
         }
         let jitter_us = u64::from(block.jitter) * MICROSECONDS / u64::from(clock_rate_hz.max(1));
-        let first = u32::from(self.first_sequence);
+        let counted = self.ours.count(reporter, block, self.first_sequence);
         self.statistics.on_us = Some(ReportOnUs {
             fraction_lost: block.fraction_lost,
-            lost: block.cumulative_lost,
-            expected: block.highest_sequence.wrapping_sub(first).wrapping_add(1),
+            lost: counted.lost,
+            expected: counted.expected,
             jitter_us: u32::try_from(jitter_us).unwrap_or(u32::MAX),
         });
     }
@@ -206,6 +216,7 @@ impl Rtcp {
             self.us.ssrc = (self.draws.next() >> 32) as u32;
             self.first_sequence = facts.position.sequence;
             self.sent_before = facts.sent;
+            self.ours = OurStream::default();
         }
         length
     }

