@@ -69,7 +69,9 @@ impl Inbound {
             && let Ok(rtp) = RtpReader::new(bytes)
             && !self.receiver.accepts(rtp.payload_type())
         {
-            return former.receiver.handle_packet(bytes, arrival);
+            former.receiver.handle_packet(bytes, arrival)?;
+            self.receiver.heard_elsewhere(bytes, arrival);
+            return Ok(());
         }
         self.receiver.handle_packet(bytes, arrival)
     }

@@ -211,9 +211,9 @@ impl Receiver {
             return;
         };
         match self.meaning_of(rtp.payload_type()) {
-            Ok(Meaning::Audio(_)) | Err(_) => {}
-            // As in `take_pause`.
-            Ok(Meaning::Digit | Meaning::ComfortNoise) => {
+            Ok(Meaning::Audio(_)) => {}
+            // As in `take_pause`; what has no meaning here may be digits, too.
+            Ok(Meaning::Digit | Meaning::ComfortNoise) | Err(_) => {
                 if !self.sequence.is_source(rtp.ssrc()) {
                     return;
                 }
@@ -228,6 +228,13 @@ impl Receiver {
             Numbered::New { new_source, .. } => self.new_source_passed_over |= new_source,
             Numbered::Duplicate | Numbered::Straggler | Numbered::Suspect => {}
         }
+    }
+
+    /// Takes note of a datagram of the codec before, which what this receiver was plays: it has come.
+    pub fn heard_elsewhere(&mut self, packet: &[u8], arrival: Instant) {
+        self.pass_over(packet, arrival);
+        self.statistics.received += 1;
+        self.statistics.last_packet = Some(arrival);
     }
 
     fn sort(&mut self, packet: &[u8], arrival: Instant) -> Result<(), PacketError> {

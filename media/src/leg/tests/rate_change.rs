@@ -48,6 +48,11 @@ fn call(first: CodecKind, second: CodecKind) -> Heard {
             scene.ticks(2);
         }
     }
+    // Whichever receiver played them.
+    let counted = scene.leg.statistics().receiver;
+    assert_eq!((counted.received, counted.lost), (3 * PACKETS as u64, 0));
+    let stream = scene.leg.inbound.receiver.stream().unwrap();
+    assert_eq!(stream.received, stream.expected);
     let chunk = listener.read_chunk(listener.slots()).unwrap();
     let agent = chunk.into_iter().collect();
     // Decoded as a far end would: by the payload type, another decoder for each codec.
