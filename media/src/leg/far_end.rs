@@ -4,7 +4,7 @@
 //! its first valid packets and then locked: nobody else's packets reach the call, and ours go where its
 //! own came from (RFC 4961). The lock moves only on proof: packets that go on in the same stream (the
 //! SSRC kept, sequence numbers just ahead), which a stranger cannot guess, a new address in a re-INVITE,
-//! or a packet from the address that SDP declared, after another was learnt without proof.
+//! or a few packets from the address that SDP declared, after another was learnt without proof.
 //!
 //! Where another far end takes the place of the first (REFER, INVITE with Replaces), it is learnt anew, and the first is
 //! a stranger: it may send for a while yet.
@@ -20,7 +20,8 @@ pub(crate) struct FarEnd {
     /// Whether the lock is on an address that nobody vouched for. A stray stream (a call that ended and
     /// still sends, somebody spraying ports) may have come first: the declared address takes it over.
     learnt: bool,
-    candidate: Option<Candidate>,
+    /// Those who may be it, each by its own packets: a stranger between them does not start them anew.
+    candidates: [Option<Candidate>; CANDIDATES],
     /// Where the far end was before a re-INVITE moved it. Its packets are still heard until the new
     /// address speaks.
     previous: Option<Stream>,
@@ -41,7 +42,9 @@ struct Candidate {
     in_row: u32,
 }
 
-/// Packets in a row that make an undeclared address the far end's.
+/// Addresses that are listened to at once before one of them is the far end's.
+const CANDIDATES: usize = 4;
+/// Packets in a row that make an undeclared address the far end's, and a declared one in the place of that.
 const LEARNT_AFTER: u32 = 3;
 /// Packets in a row (a second) after which the old address is believed against a re-INVITE: the new
 /// one was a private address behind the same NAT. So is another stream from where the far end before this one was.
@@ -55,7 +58,7 @@ impl FarEnd {
             declared,
             locked: None,
             learnt: false,
-            candidate: None,
+            candidates: [None; CANDIDATES],
             previous: None,
             departed: None,
         }
@@ -102,7 +105,7 @@ impl FarEnd {
                 self.previous = Some(stream);
             }
         }
-        self.candidate = None;
+        self.candidates = [None; CANDIDATES];
     }
 
     /// Whether a packet is the far end's. `expected` says that its payload type was negotiated: only
@@ -126,12 +129,17 @@ impl FarEnd {
                 }
                 true
             }
-            Some(locked) => {
-                let vouched_for = self.learnt && self.declared == Some(from);
-                let proven = expected && (vouched_for || stream.continues(locked));
+            Some(locked) if expected && stream.continues(locked) => {
+                *locked = stream;
+                self.learnt &= self.declared != Some(from);
+                true
+            }
+            // One packet may be a keep-alive, or forged.
+            Some(_) => {
+                let vouched_for = expected && self.learnt && self.declared == Some(from);
+                let proven = vouched_for && self.in_row(stream) >= LEARNT_AFTER;
                 if proven {
-                    *locked = stream;
-                    self.learnt &= !vouched_for;
+                    self.lock(stream);
                 }
                 proven
             }
@@ -149,16 +157,7 @@ impl FarEnd {
         if was_departeds.is_some_and(|departed| departed.ssrc == stream.ssrc) {
             return false;
         }
-        let in_row = match self.candidate {
-            Some(candidate)
-                if candidate.stream.address == stream.address
-                    && stream.continues(&candidate.stream) =>
-            {
-                candidate.in_row + 1
-            }
-            Some(_) | None => 1,
-        };
-        self.candidate = Some(Candidate { stream, in_row });
+        let in_row = self.in_row(stream);
         let previous = self.previous.map(|previous| previous.address);
         let was_here_before = previous == Some(stream.address);
         let needed = if was_here_before || was_departeds.is_some() {
@@ -173,10 +172,29 @@ impl FarEnd {
         was_here_before
     }
 
+    /// How many packets of a stream came in a row, with this one. Of too many at once those that came least are forgotten.
+    fn in_row(&mut self, stream: Stream) -> u32 {
+        let rank = |known: &Option<Candidate>| match known {
+            Some(known) if known.stream.address == stream.address => None,
+            Some(known) => Some(known.in_row),
+            None => Some(0),
+        };
+        let candidates = self.candidates.iter_mut();
+        let Some(slot) = candidates.min_by_key(|known| rank(known)) else {
+            return 1;
+        };
+        let before = slot.filter(|known| {
+            known.stream.address == stream.address && stream.continues(&known.stream)
+        });
+        let in_row = before.map_or(1, |known| known.in_row.saturating_add(1));
+        *slot = Some(Candidate { stream, in_row });
+        in_row
+    }
+
     fn lock(&mut self, stream: Stream) {
         self.learnt = self.declared != Some(stream.address);
         self.locked = Some(stream);
-        self.candidate = None;
+        self.candidates = [None; CANDIDATES];
         self.previous = None;
         // One that goes on with the SSRC of the first is not to be taken for it.
         self.departed = self.departed.filter(|before| before.ssrc != stream.ssrc);
@@ -235,9 +253,40 @@ mod tests {
             far_end.admits(address(5000), 99, sequence, true);
         }
         assert_eq!(far_end.destination(), Some(address(5000)));
-        assert!(far_end.admits(address(4000), SSRC, 1, true));
+        for (sequence, admitted) in [(1, false), (2, false), (3, true)] {
+            assert_eq!(
+                far_end.admits(address(4000), SSRC, sequence, true),
+                admitted
+            );
+        }
         assert_eq!(far_end.destination(), Some(address(4000)));
         assert!(!far_end.admits(address(5000), 99, 10, true));
+    }
+
+    #[test]
+    fn one_packet_of_the_declared_address_does_not_displace_who_was_learnt() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        for sequence in 1..200 {
+            far_end.admits(address(5000), 99, sequence, true);
+            if sequence % 10 == 0 {
+                assert!(!far_end.admits(address(4000), SSRC, 7, true));
+            }
+        }
+        assert_eq!(far_end.destination(), Some(address(5000)));
+    }
+
+    #[test]
+    fn strangers_between_its_packets_do_not_keep_a_far_end_from_being_learnt() {
+        let mut far_end = FarEnd::new(Some(address(4000)));
+        for sequence in 1..=3 {
+            for stranger in 0..3 {
+                let stray = address(9_000 + stranger * 2);
+                assert!(!far_end.admits(stray, u32::from(sequence) * 100, 1, true));
+                assert!(!far_end.admits(stray, 5, 500 - sequence, true));
+            }
+            let learnt = far_end.admits(address(5000), SSRC, sequence, true);
+            assert_eq!(learnt, sequence == 3, "{sequence}");
+        }
     }
 
     #[test]
