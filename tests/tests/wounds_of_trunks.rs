@@ -347,6 +347,11 @@ fn wound_66_pings_go_both_ways_two_misses_are_forgiven_and_a_drain_is_told_by_50
         let ping = far_end.request("OPTIONS");
         let trunk = daemon.trunk_becomes(Duration::ZERO, |trunk| trunk["health"] == before);
         trunk.unwrap_or_else(|why| panic!("before {answer}: {why}\n{}", daemon.log()));
+        if before == "down" {
+            let refused = daemon.place("100", "echo", "begun").map(|_| ());
+            let why = refused.expect_err("nobody is called by it");
+            assert!(why.contains("does not answer OPTIONS"), "{why}");
+        }
         far_end.says(&daemon, &sip_text::answer(&ping, answer, "far", "", ""));
         before = after;
     }

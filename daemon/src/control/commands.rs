@@ -241,7 +241,7 @@ fn status_of(error: &NotPlaced) -> StatusCode {
         | NotPlaced::NoMessage
         | NotPlaced::BadAddress(_) => StatusCode::BAD_REQUEST,
         NotPlaced::Refused(Refusal::NumberNotAllowed) => StatusCode::FORBIDDEN,
-        NotPlaced::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+        NotPlaced::Refused(_) | NotPlaced::TrunkDown(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

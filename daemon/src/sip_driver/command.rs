@@ -70,6 +70,9 @@ pub enum NotPlaced {
     /// Several trunks could be meant, or there is none.
     #[error("name a trunk: there is not exactly one that calls go out by")]
     WhichTrunk,
+    /// The trunk does not answer OPTIONS at any of its targets.
+    #[error("the trunk {0} is down: it does not answer OPTIONS")]
+    TrunkDown(TrunkName),
     /// There is no agent of this name.
     #[error("there is no agent {0}")]
     UnknownAgent(AgentName),

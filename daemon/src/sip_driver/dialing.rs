@@ -57,6 +57,10 @@ impl Signalling {
         let now = Instant::now();
         let config = Arc::clone(&self.config);
         let (trunk, outbound) = trunk_for(&config.trunks, new.trunk.as_ref())?;
+        // Its targets would be waited for one after the other.
+        if self.trunks.is_down(&trunk.name) {
+            return Err(NotPlaced::TrunkDown(trunk.name.clone()));
+        }
         if !config.agents.contains_key(&new.agent) {
             return Err(NotPlaced::UnknownAgent(new.agent));
         }

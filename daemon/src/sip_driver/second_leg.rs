@@ -88,7 +88,7 @@ impl Signalling {
         self.try_place(new, Some(agent)).map_err(|error| {
             tracing::warn!(%error, "a transfer's second leg is not called");
             match error {
-                NotPlaced::Refused(_) => TransferOutcome::NotAdmitted,
+                NotPlaced::Refused(_) | NotPlaced::TrunkDown(_) => TransferOutcome::NotAdmitted,
                 NotPlaced::UnknownTrunk(_)
                 | NotPlaced::WhichTrunk
                 | NotPlaced::UnknownAgent(_)

@@ -73,6 +73,12 @@ impl Trunks {
             .unwrap_or_default()
     }
 
+    /// Whether a trunk is watched and does not answer.
+    pub(super) fn is_down(&self, trunk: &TrunkName) -> bool {
+        let state = self.by_name.get(trunk);
+        state.is_some_and(|state| state.health == TrunkHealth::Down)
+    }
+
     /// When something is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.by_name
