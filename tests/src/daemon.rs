@@ -202,6 +202,22 @@ impl Daemon {
         log
     }
 
+    /// Its metrics, once each of `lines` begins or is one of them. What a thread of its own counts may be there after the
+    /// packet that it tells of.
+    ///
+    /// # Panics
+    /// When one is not there within ten seconds.
+    #[track_caller]
+    pub fn metrics_telling(&self, lines: &[&str]) {
+        let page = || self.page("/metrics").unwrap_or_default();
+        let all = |page: &str| {
+            let has = |wanted: &&str| page.lines().any(|line| line.starts_with(*wanted));
+            lines.iter().all(has)
+        };
+        let told = wait_until("the metrics", IN_THE_LOG, || all(&page()).then_some(()));
+        assert!(told.is_ok(), "{lines:?} in\n{}", page());
+    }
+
     /// Whether it is still running.
     pub fn is_alive(&mut self) -> bool {
         self.program.ended().is_none()

@@ -163,11 +163,7 @@ fn wound_63_a_recorded_message_is_heard_after_the_beep_to_its_last_word() {
     // Two seconds, and what a frame at either end makes of it.
     let whole = Duration::from_millis(1_960)..=Duration::from_millis(2_040);
     assert!(whole.contains(&heard), "{heard:?}");
-    let metrics = daemon.page("/metrics").expect("metrics");
-    assert!(
-        metrics.contains("offhook_voicemail_verdicts_total{verdict=\"machine_"),
-        "{metrics}"
-    );
+    daemon.metrics_telling(&["offhook_voicemail_verdicts_total{verdict=\"machine_"]);
 }
 
 #[test]
@@ -285,9 +281,7 @@ fn a_fax_machine_ends_the_call() {
     assert_eq!(voice.heard_since(began), Duration::ZERO);
     over(&daemon);
     daemon.log_telling("call ended reason=no_person", 1);
-    let metrics = daemon.page("/metrics").expect("metrics");
-    let counted = "offhook_voicemail_verdicts_total{verdict=\"fax\"} 1";
-    assert!(metrics.contains(counted), "{metrics}");
+    daemon.metrics_telling(&["offhook_voicemail_verdicts_total{verdict=\"fax\"} 1"]);
 }
 
 #[test]

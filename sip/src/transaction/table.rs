@@ -83,7 +83,8 @@ impl ClientRole {
         }
     }
 
-    /// The usage that would send a request again, with an answer to its challenge or by another transport, other than of an INVITE.
+    /// The usage that would send a request again, with an answer to its challenge or by another transport,
+    /// other than of an INVITE.
     pub(crate) fn may_be_sent_again(self) -> Option<InviteId> {
         match self {
             Self::Bye(id)
