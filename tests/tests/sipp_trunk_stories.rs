@@ -3,7 +3,9 @@
 //!
 //! Waits that RFCs make long (a session timer's half, a lost BYE's end) are `sip/tests/calls`'s, in virtual time.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use offhook_tests::daemon::{Daemon, DaemonSetup};
@@ -154,6 +156,83 @@ fn wound_37_a_challenge_by_407_is_answered_and_so_is_one_of_the_bye() {
     let id = answered(&daemon);
     control(&daemon, &id, "hang up");
     told(far_end, daemon);
+}
+
+#[test]
+fn wound_37_a_caller_that_challenges_our_bye_is_answered() {
+    let secret = Secret::new();
+    let daemon = daemon(keys("127.0.0.1:9", &secret.keys()));
+    let caller = caller("challenges_our_bye", &daemon)
+        .start()
+        .expect("a caller");
+    let id = wait_until("the call", PROMPTLY, || {
+        let calls = daemon.live_calls().ok()?;
+        let call = calls.iter().find(|call| call["state"] == "talking")?;
+        call["id"].as_str().map(str::to_owned)
+    });
+    control(&daemon, &id.expect("it is up"), "hang up");
+    told(caller, daemon);
+}
+
+/// SIPp answers no challenge that offers SHA-256 first.
+#[test]
+fn a_caller_is_asked_who_it_is_where_that_is_wanted() {
+    let secret = Secret::new();
+    let wanted = format!("challenge_inbound = true\n{}", secret.keys());
+    let daemon = daemon(keys("127.0.0.1:9", &wanted));
+    let mut phone = Phone::new(daemon.sip(), "echo", "asked").expect("a phone");
+    let media = phone.rtp().local_addr().expect("an address");
+    let offer = sip_text::pcmu_offer(media);
+    let invite = |phone: &Phone, sequence: u32, authorization: &str| {
+        let branch = sequence.to_string();
+        let request = phone.caller.request("INVITE", sequence, &branch, &offer);
+        let request = request.replacen("Max-Forwards", &format!("{authorization}Max-Forwards"), 1);
+        phone.send(&request).expect("sent");
+        phone.final_answer("INVITE").expect("an answer")
+    };
+    let asked = invite(&phone, 1, "");
+    assert_eq!(sip_text::status(&asked), Some(401), "{asked}");
+    let challenges = sip_text::header_lines(&asked, "WWW-Authenticate");
+    assert!(challenges.contains("algorithm=SHA-256"), "{challenges}");
+    let nonce = challenges.split("nonce=\"").nth(1).expect("a nonce");
+    let nonce = nonce.split('"').next().expect("its end");
+    let uri = format!("sip:echo@{}", daemon.sip());
+    let answer = |password: &str, count: u32| {
+        let ours = md5(&format!("user:offhook:{password}"));
+        let asked = md5(&format!("INVITE:{uri}"));
+        let response = md5(&format!("{ours}:{nonce}:{count:08x}:c1:auth:{asked}"));
+        format!(
+            "Authorization: Digest username=\"user\", realm=\"offhook\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             algorithm=MD5, qop=auth, nc={count:08x}, cnonce=\"c1\", response=\"{response}\"\r\n"
+        )
+    };
+    let refused = invite(&phone, 2, &answer("guessed", 1));
+    assert_eq!(sip_text::status(&refused), Some(403), "{refused}");
+    let taken = invite(&phone, 3, &answer("secret", 2));
+    assert_eq!(sip_text::status(&taken), Some(200), "{taken}");
+    phone.caller.learn(&taken);
+    let ack = phone.caller.request("ACK", 3, "ack", "");
+    phone.send(&ack).expect("sent");
+    let bye = phone.caller.request("BYE", 4, "bye", "");
+    phone.send(&bye).expect("sent");
+    let ended = phone.final_answer("BYE").expect("an answer");
+    assert_eq!(sip_text::status(&ended), Some(200), "{ended}");
+    over(daemon);
+}
+
+/// The digest that coreutils make.
+fn md5(text: &str) -> String {
+    let mut child = Command::new("md5sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("coreutils");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("written");
+    drop(input);
+    let output = child.wait_with_output().expect("its end");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.split(' ').next().expect("a digest").to_owned()
 }
 
 #[test]
